@@ -1,0 +1,216 @@
+"""What the line answers: a Prediction for one image, a Report for one split, and the figures they are made of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Noun(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Estimate(_Noun):
+    """A figure with its interval.
+
+    Attributes:
+        value: the point estimate; None where it is undefined (no positive image, say).
+        low, high: bounds of the two-sided 95 % interval; None where undefined.
+        n: number of images (or of images of that class) it rests on.
+        method: how the interval was made: ``delong``, ``wilson``, ``patient_bootstrap``.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int
+    method: str = ""
+
+    def text(self, digits: int = 3) -> str:
+        """``0.953 [0.937, 0.969]``, or ``n/a``."""
+        if self.value is None:
+            return "n/a"
+        if self.low is None or self.high is None:
+            return f"{self.value:.{digits}f}"
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+
+class OperatingPoint(_Noun):
+    """A decision threshold, frozen with what it was fitted on.
+
+    Attributes:
+        rule: ``balanced`` (largest sensitivity + specificity), ``rule_out`` (sensitivity >= 0.95) or ``rule_in``
+            (specificity >= 0.95).
+        threshold: the image is positive when its score is at or above it, in [0, 1].
+        sensitivity, specificity: as measured on the images it was fitted on.
+        n: number of those images.
+        split_digest: the split whose validation part it was fitted on.
+        model_digest: the model files whose scores it was fitted on; used with another model it is refused.
+    """
+
+    rule: Literal["balanced", "rule_out", "rule_in"]
+    threshold: float = Field(ge=0.0, le=1.0)
+    sensitivity: float
+    specificity: float
+    n: int
+    split_digest: str
+    model_digest: str
+
+
+class Refused(_Noun):
+    """An input that could not be read: which, the stable code of the reason, and the reason in words."""
+
+    id: str
+    code: str
+    reason: str
+
+
+class Prediction(_Noun):
+    """The answer for one image.
+
+    Attributes:
+        probabilities: label to probability, in the bundle's label order.
+        score: probability of the positive finding, what the threshold is held against.
+        label: the label decided for (exclusive labels), or the positive label or "" (multi-label).
+        positive: decision at the operating point.
+        image: what was done to the file: format, bits, windowing, inversion.
+        milliseconds: reading and inference together.
+    """
+
+    id: str
+    probabilities: dict[str, float]
+    score: float
+    label: str
+    positive: bool
+    threshold: float
+    operating_point: str
+    bundle_digest: str
+    image: dict[str, str | int | float | bool]
+    milliseconds: float
+
+
+class ClassFigures(_Noun):
+    """Figures of one label: its images and precision, recall, F1, AUROC one against the rest."""
+
+    label: str
+    n: int
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    auroc: Estimate
+
+
+class ReliabilityBin(_Noun):
+    """One bin of the reliability diagram: mean score, observed frequency of the positive finding, images."""
+
+    score: float
+    frequency: float
+    n: int
+
+
+class Mistake(_Noun):
+    """An image decided wrongly; `certainty` in [0, 1] is how far its score lies beyond the threshold."""
+
+    id: str
+    truth: str
+    decided: str
+    score: float
+    certainty: float
+
+
+class Report(_Noun):
+    """A model judged on one part of one split.
+
+    Attributes:
+        metrics: ``auroc``, ``auprc``, ``accuracy``, ``balanced_accuracy``, ``sensitivity``, ``specificity``, ``ppv``,
+            ``npv``, ``f1_macro``, ``ece``, ``brier``.
+        confusion: counts, rows are the truth and columns the decision, in label order; empty for multi-label.
+        roc: points (1 - specificity, sensitivity), from (0, 0) to (1, 1).
+        precision_recall: points (recall, precision).
+        scores: sample id to score, so that two reports can be compared by a paired test.
+        truths: sample id to 1 or 0 for the positive finding.
+    """
+
+    version: Literal[1] = 1
+    model: str
+    bundle_digest: str
+    backend: str
+    precision: str
+    collection: str
+    collection_digest: str
+    licence: str
+    citation: str
+    split_digest: str
+    split_how: str
+    part: Literal["train", "val", "test"]
+    labels: tuple[str, ...]
+    positive: tuple[str, ...]
+    images: int
+    patients: int
+    positives: int
+    refused: tuple[Refused, ...] = ()
+    operating_point: OperatingPoint
+    metrics: dict[str, Estimate]
+    per_class: tuple[ClassFigures, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    roc: tuple[tuple[float, float], ...]
+    precision_recall: tuple[tuple[float, float], ...]
+    reliability: tuple[ReliabilityBin, ...]
+    mistakes: tuple[Mistake, ...]
+    scores: dict[str, float]
+    truths: dict[str, int]
+    notes: tuple[str, ...] = ()
+    made: str
+    hardware: str
+    laennec: str
+
+
+class Epoch(_Noun):
+    """One line of a training's history."""
+
+    phase: str
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    val_loss: float
+    val_auroc: float | None
+    val_accuracy: float
+    seconds: float
+    best: bool
+
+
+class ComparisonRow(_Noun):
+    """One bundle in a comparison. Latency in milliseconds for a batch of one; throughput in images per second.
+
+    `against_first` holds p values of paired tests against the first row: ``auroc_delong``, ``decisions_mcnemar``, and
+    ``flipped``, the share of images decided otherwise.
+    """
+
+    name: str
+    bundle_digest: str
+    backend: str
+    precision: str
+    parameters: int | None
+    megabytes: float
+    metrics: dict[str, Estimate]
+    threshold: float
+    latency_p50: float
+    latency_p95: float
+    throughput: float
+    speedup: float
+    against_first: dict[str, float]
+
+
+class Comparison(_Noun):
+    """Bundles side by side on the same images, timed in one interleaved run."""
+
+    part: Literal["train", "val", "test"]
+    collection: str
+    images: int
+    patients: int
+    rows: tuple[ComparisonRow, ...]
+    threads: int
+    hardware: str
+    made: str
+    laennec: str
