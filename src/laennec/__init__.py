@@ -1,1 +1,80 @@
-__version__ = "0.1.0"
+"""laennec: chest radiographs, from the files of a hospital to a model in use.
+
+    import laennec as ln
+    bundle = ln.train(ln.Recipe.read("recipes/demo.toml"), out="runs/a")
+    print(ln.evaluate(bundle, split="test"))
+
+Research use only, not a medical device.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from laennec.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from laennec.bundle import Bundle, open_bundle
+    from laennec.comparison import compare
+    from laennec.conversion import export
+    from laennec.demonstration import demo
+    from laennec.evaluation import evaluate
+    from laennec.labels import LabelSet
+    from laennec.predictor import Predictor, open
+    from laennec.preprocess import Preprocess
+    from laennec.recipe import Recipe
+    from laennec.results import Prediction, Report
+    from laennec.samples import Collection, Sample, Split
+    from laennec.scoring import score
+    from laennec.training import train
+
+# Loaded on first use: `import laennec` alone stays light, and predicting never loads torch. A stage's module is named
+# after what it is (training), its function after what it does (train), so that neither hides the other.
+_HOME = {
+    "Bundle": "bundle",
+    "Collection": "samples",
+    "LabelSet": "labels",
+    "Prediction": "results",
+    "Predictor": "predictor",
+    "Preprocess": "preprocess",
+    "Recipe": "recipe",
+    "Report": "results",
+    "Sample": "samples",
+    "Split": "samples",
+    "compare": "comparison",
+    "demo": "demonstration",
+    "evaluate": "evaluation",
+    "export": "conversion",
+    "open": "predictor",
+    "open_bundle": "bundle",
+    "score": "scoring",
+    "train": "training",
+}
+__all__ = [
+    "Bundle",
+    "Collection",
+    "LabelSet",
+    "Prediction",
+    "Predictor",
+    "Preprocess",
+    "Recipe",
+    "Report",
+    "Sample",
+    "Split",
+    "__version__",
+    "compare",
+    "demo",
+    "evaluate",
+    "export",
+    "open",
+    "open_bundle",
+    "score",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"laennec.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'laennec' has no attribute '{name}'")

@@ -15,7 +15,7 @@ from laennec.labels import LabelSet
 from laennec.storage import digest
 
 PART_NAMES = ("train", "val", "test")
-Part = Literal["train", "val", "test"]
+PartName = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def check_patients(collection: Collection, split: Split) -> None:
         shown = ", ".join(sorted(straddling)[:5])
         raise UsageError(
             f"{len(straddling)} patients of '{collection.name}' have images in two splits: {shown}",
-            "correct the patient or split column, or let laennec draw the split by patient (split.test, split.validation)",
+            "correct the patient or split column, or leave the split out and laennec draws it by patient",
         )
 
 

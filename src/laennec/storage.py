@@ -100,6 +100,14 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
+def parse_json(data: bytes, name: str) -> Any:
+    """The JSON value of `data`; `name` is what an error calls it. Raises `LaennecError` if it is not JSON."""
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise LaennecError(f"{name} is not valid JSON", "restore the file or make it again") from error
+
+
 def read_json(path: Path) -> Any:
     """The JSON value in `path`.
 
@@ -107,8 +115,6 @@ def read_json(path: Path) -> Any:
         LaennecError: the file is missing or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes(), path.name)
     except FileNotFoundError as error:
         raise LaennecError(f"there is no file {path}", "check the path") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise LaennecError(f"{path.name} is not valid JSON", "restore the file or make it again") from error

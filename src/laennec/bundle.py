@@ -1,0 +1,324 @@
+"""The Bundle: a folder with ``card.json`` and the model's files, all that crosses from one stage to the next.
+
+The card says what the model is, how its input is prepared, its labels, thresholds and parent, and names every file
+with its SHA-256. A sealed bundle never changes; reports and histories lie beside it and name its digest. Nothing in
+a bundle can run code: files are safetensors, ONNX or JSON, and a folder that holds a pickle is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from laennec import onnxfile, storage
+from laennec.errors import UnknownName, UntrustedBundle, UsageError
+from laennec.labels import LabelSet
+from laennec.preprocess import Preprocess
+from laennec.recipe import Head, Recipe
+from laennec.results import OperatingPoint
+
+CARD = "card.json"
+_MODEL_KINDS = {".safetensors", ".onnx"}
+_KINDS = {*_MODEL_KINDS, ".json"}
+_PICKLE_SUFFIXES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".dill", ".npz"}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileSeal(_Part):
+    """A file of the bundle: its SHA-256 (hex) and size in bytes."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class Architecture(_Part):
+    """Enough to build the network again: the model's name and options, and the head on top of it."""
+
+    name: str
+    options: dict[str, Any]
+    head: Head
+
+
+class DataSeen(_Part):
+    """The data the model has seen: which collection, which split, how many images and patients a part."""
+
+    collection: str
+    collection_digest: str
+    licence: str
+    citation: str
+    notes: tuple[str, ...]
+    split_digest: str
+    split_how: str
+    images: dict[str, int]
+    patients: dict[str, int]
+
+
+class TrainingSeen(_Part):
+    """How the training went: epochs run, the kept one, wall seconds, hardware, figures on validation."""
+
+    epochs: int
+    kept_epoch: int
+    seconds: float
+    hardware: str
+    threads: int
+    validation: dict[str, float | None]
+
+
+class Gate(_Part):
+    """How a derived model compares with its parent on validation images.
+
+    Attributes:
+        images: validation images both were run on.
+        largest_difference: largest absolute difference of any probability.
+        auroc_parent, auroc: of parent and of this model.
+        flipped: share of images decided otherwise, each model at its own operating point.
+        auroc_lost_limit, flipped_limit: what the gate allows.
+        passed: whether both limits hold.
+    """
+
+    images: int
+    largest_difference: float
+    auroc_parent: float
+    auroc: float
+    flipped: float
+    auroc_lost_limit: float
+    flipped_limit: float
+    passed: bool
+
+
+class Card(_Part):
+    """What a bundle says of itself. See the attributes' own classes for the parts.
+
+    Attributes:
+        starting_weights: where training started: ``random``, or what the weights had seen.
+        operating_points: thresholds by rule, fitted on validation and bound to the model's files.
+        decision: the rule `predict` uses unless told otherwise.
+        recipe: as it was run, defaults filled in; read it with `Bundle.recipe`.
+        parent: digest of the bundle this one was derived from.
+    """
+
+    version: Literal[1] = 1
+    name: str
+    task: str
+    labels: LabelSet
+    preprocess: Preprocess
+    backend: str
+    precision: str
+    model: Architecture
+    parameters: int
+    starting_weights: str
+    operating_points: dict[str, OperatingPoint]
+    decision: str
+    data: DataSeen
+    recipe: dict[str, Any]
+    training: TrainingSeen
+    gate: Gate | None = None
+    parent: str | None = None
+    made: str
+    laennec: str
+    files: dict[str, FileSeal] = {}
+
+    @property
+    def operating_point(self) -> OperatingPoint:
+        """The operating point of `decision`."""
+        return self.operating_points[self.decision]
+
+    def point(self, rule: str) -> OperatingPoint:
+        """The operating point `rule`. Raises `UnknownName` if the card has none such."""
+        if rule not in self.operating_points:
+            raise UnknownName("operating point", rule, self.operating_points)
+        return self.operating_points[rule]
+
+
+def model_digest(files: Mapping[str, FileSeal]) -> str:
+    """Digest of the model's own files (weights and graphs): what a threshold is bound to."""
+    return storage.digest({n: f.sha256 for n, f in files.items() if Path(n).suffix in _MODEL_KINDS})
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened, verified bundle."""
+
+    path: Path
+    card: Card
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the card, and through it of every file."""
+        return storage.digest(self.card.model_dump(mode="json"))
+
+    @property
+    def name(self) -> str:
+        """Folder name, the bundle's name to a person."""
+        return self.path.resolve().name
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the model's files, 10^6 bytes."""
+        return sum(f.bytes for n, f in self.card.files.items() if Path(n).suffix in _MODEL_KINDS) / 1e6
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe the model, or its ancestor, was trained by. Raises `UsageError` if a member is not installed."""
+        return Recipe.parse(self.card.recipe)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file, checked again against its digest. Raises `UntrustedBundle` if they changed."""
+        return _verified(self.path, name, self.card.files[name])
+
+    def model_files(self) -> dict[str, bytes]:
+        """The bytes of the model's own files (weights, graphs), verified, by name."""
+        return {name: self.read(name) for name in self.card.files if Path(name).suffix in _MODEL_KINDS}
+
+
+def seal(folder: Path, card: Card, files: Mapping[str, bytes]) -> Bundle:
+    """Write `files` and the card to `folder`, the card last, and open the result.
+
+    The card's thresholds must already be bound to these files (`model_digest`).
+
+    Raises:
+        UntrustedBundle: a threshold is bound to another model.
+        StorageFull: no room.
+    """
+    for name, data in files.items():
+        _check_content(name, data)
+        storage.write_bytes(folder / name, data)
+    sealed = card.model_copy(update={"files": seals(files)})
+    _check_thresholds(sealed)
+    storage.write_json(folder / CARD, sealed.model_dump(mode="json"))
+    return open_bundle(folder)
+
+
+def seals(files: Mapping[str, bytes]) -> dict[str, FileSeal]:
+    """The seals of `files`, by name."""
+    return {
+        name: FileSeal(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)) for name, data in sorted(files.items())
+    }
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Open and verify a bundle.
+
+    Raises:
+        UsageError: not a folder with a card, or a URL.
+        UntrustedBundle: the card is damaged, a file is missing or altered, something is a pickle, an ONNX file keeps
+            data outside itself or calls foreign operators, or a threshold belongs to another model.
+    """
+    if "://" in str(path):
+        raise UsageError("a bundle is a folder on this machine, not a URL", "download it first, then give its path")
+    folder = Path(path)
+    if not (folder / CARD).is_file():
+        unfinished = (folder / "checkpoints").is_dir()
+        hint = "finish it: run the same train command again" if unfinished else "give the folder that holds card.json"
+        raise UsageError(f"{folder} is not a bundle: it has no {CARD}", hint)
+    card = _read_card(folder / CARD)
+    refuse_pickles(folder)
+    for name, seal_ in card.files.items():
+        if Path(name).name != name or name.startswith(".") or "\\" in name or Path(name).suffix not in _KINDS:
+            raise UntrustedBundle(f"the card names the file '{name[:60]}'", "a bundle holds .safetensors, .onnx, .json")
+        _check_content(name, _verified(folder, name, seal_))
+    _check_thresholds(card)
+    return Bundle(folder, card)
+
+
+def _read_card(path: Path) -> Card:
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(step) for step in fault["loc"]) or "card"
+        raise UntrustedBundle(
+            f"{CARD} is damaged or of another version: {where}: {fault['msg'][:120]}",
+            "restore the bundle, or open it with the version of laennec that made it",
+        ) from error
+
+
+def _verified(folder: Path, name: str, expected: FileSeal) -> bytes:
+    path = folder / name
+    try:
+        data = path.read_bytes() if path.stat().st_size == expected.bytes else b""
+    except OSError as error:
+        raise UntrustedBundle(f"the bundle lacks its file {name}", "copy the whole folder again") from error
+    if len(data) != expected.bytes or hashlib.sha256(data).hexdigest() != expected.sha256:
+        raise UntrustedBundle(
+            f"{name} is not the file the card was sealed with (its SHA-256 differs)", "copy the bundle again"
+        )
+    return data
+
+
+def _check_content(name: str, data: bytes) -> None:
+    suffix = Path(name).suffix
+    if _is_pickle(data):
+        raise UntrustedBundle(f"{name} is a pickle, which can run code", "laennec opens safetensors and ONNX only")
+    if suffix == ".onnx":
+        onnxfile.check(data)
+    elif suffix == ".safetensors":
+        length = int.from_bytes(data[:8], "little")
+        try:
+            header = json.loads(data[8 : 8 + length])
+        except ValueError:
+            header = None
+        if len(data) < 8 + length or not isinstance(header, dict):
+            raise UntrustedBundle(f"{name} is not a safetensors file", "make the bundle again")
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Refuse a folder that holds a pickle under any name, listed in a card or not. Raises `UntrustedBundle`."""
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        if path.suffix.lower() in _PICKLE_SUFFIXES:
+            found = True
+        else:
+            with path.open("rb") as stream:
+                head = stream.read(4)
+                stream.seek(max(0, path.stat().st_size - 1))
+                found = _looks_pickled(head, stream.read(1)) or (head[:2] == b"PK" and _zip_has_pickle(path))
+        if found:
+            raise UntrustedBundle(
+                f"{path.relative_to(folder)} is a pickle, which can run code", "laennec opens safetensors and ONNX only"
+            )
+
+
+def _is_pickle(data: bytes) -> bool:
+    return _looks_pickled(data[:4], data[-1:]) or data[:2] == b"PK"
+
+
+def _looks_pickled(head: bytes, last: bytes) -> bool:
+    return len(head) >= 2 and head[0] == 0x80 and 2 <= head[1] <= 5 and last == b"."
+
+
+def _zip_has_pickle(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(Path(name).suffix in _PICKLE_SUFFIXES for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, NotImplementedError):
+        return False
+
+
+def _check_thresholds(card: Card) -> None:
+    if card.decision not in card.operating_points:
+        raise UntrustedBundle(f"the card decides by '{card.decision}' but has no such operating point", "make it again")
+    here = model_digest(card.files)
+    for rule, point in card.operating_points.items():
+        if point.model_digest != here:
+            raise UntrustedBundle(
+                f"the threshold '{rule}' was fitted for another model", "fit it again on this model's validation scores"
+            )
+
+
+def dump(value: Any) -> bytes:
+    """Indented JSON bytes of a pydantic model or plain value, for a bundle's JSON file."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return (json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,0 +1,126 @@
+"""Commands that make bundles: demo, train, evaluate, export, compare."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
+_Root = Annotated[Path | None, typer.Option(help="Where the data lies now, if it moved since the training.")]
+_Split = Annotated[str, typer.Option(help="train, val or test.")]
+_Lang = Annotated[str, typer.Option("--lang", help="Language the page opens in: en or fr.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register this module's commands."""
+    for command in (demo, train, evaluate, export, compare):
+        app.command()(command)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the three bundles and the comparison.")] = Path("runs/demo"),
+    lang: _Lang = "en",
+) -> None:
+    """The whole line on embedded synthetic radiographs, then the table of what compression cost."""
+    from laennec import page
+    from laennec.demonstration import demo as run
+
+    comparison = run(out, language=_language(lang))
+    _print(page.comparison_text(comparison))
+    typer.echo(f"report:     {out / 'fp32' / 'reports' / 'test' / 'report.html'}")
+    typer.echo(f"comparison: {out / 'comparison.html'}")
+    typer.echo(f"next:       laennec predict {out / 'int8'} YOUR_IMAGE")
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, by path or by name; see `laennec list recipes`.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new bundle; an unfinished training there is resumed.")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a value of the recipe: key=value, dotted keys.")
+    ] = None,
+) -> None:
+    """Train a recipe into a bundle."""
+    from laennec import shelf
+    from laennec.recipe import Recipe
+    from laennec.training import train as run
+
+    bundle = run(Recipe.read(shelf.find(recipe), changes or []), out)
+    seen = bundle.card.training
+    auroc = seen.validation["auroc"]
+    typer.echo(f"bundle:     {bundle.path}  ({bundle.digest[:12]}, {bundle.card.parameters:,} parameters)")
+    typer.echo(f"training:   {seen.epochs} epochs in {seen.seconds:.0f} s, epoch {seen.kept_epoch} kept")
+    typer.echo(f"validation: AUROC {'n/a' if auroc is None else f'{auroc:.4f}'}, n = {bundle.card.operating_point.n}")
+    typer.echo(f"next:       laennec evaluate {out} --split test")
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
+    split: _Split = "test",
+    root: _Root = None,
+    lang: _Lang = "en",
+    as_json: _Json = False,
+) -> None:
+    """Judge a bundle on one part of its split; writes report.json and report.html."""
+    from laennec import page
+    from laennec.evaluation import evaluate as run
+
+    report = run(bundle, split, root=root, language=_language(lang))
+    _print(report.model_dump(mode="json") if as_json else page.report_text(report))
+
+
+def export(
+    bundle: Annotated[Path, typer.Argument(help="Folder of an fp32 bundle.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new bundle.")],
+    backend: Annotated[str, typer.Option(help="The runtime; see `laennec list backends`.")] = "onnxruntime",
+    precision: Annotated[str, typer.Option(help="fp32 or int8.")] = "fp32",
+    root: _Root = None,
+    auroc_lost: Annotated[float, typer.Option(help="Largest validation AUROC the gate lets go.")] = 0.002,
+    flipped: Annotated[float, typer.Option(help="Largest share of flipped validation decisions.")] = 0.01,
+) -> None:
+    """Export a bundle to a runtime, quantise it, and hold it against its parent."""
+    from laennec.conversion import export as run
+
+    made = run(bundle, backend, precision, out=out, root=root, auroc_lost=auroc_lost, flipped=flipped)
+    gate = made.card.gate
+    typer.echo(f"bundle: {made.path}  ({made.digest[:12]}, {made.megabytes:.2f} MB)")
+    if gate is not None:
+        typer.echo(
+            f"gate:   passed on {gate.images} validation images: AUROC {gate.auroc_parent:.4f} -> {gate.auroc:.4f}, "
+            f"{gate.flipped:.2%} flipped, largest difference {gate.largest_difference:.2g}"
+        )
+
+
+def compare(
+    bundles: Annotated[list[Path], typer.Argument(help="Two bundles or more; the first is the reference.")],
+    split: _Split = "test",
+    root: _Root = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the comparison; the last bundle's by default.")] = None,
+    lang: _Lang = "en",
+    as_json: _Json = False,
+) -> None:
+    """Bundles side by side: quality with intervals, size, latency, throughput."""
+    from laennec import page
+    from laennec.comparison import compare as run
+
+    comparison = run(bundles, split, root=root, out=out, language=_language(lang))
+    _print(comparison.model_dump(mode="json") if as_json else page.comparison_text(comparison))
+
+
+def _language(lang: str) -> str:
+    from laennec.errors import UnknownName
+
+    if lang not in {"en", "fr"}:
+        raise UnknownName("language", lang, ["en", "fr"])
+    return lang
+
+
+def _print(what: Any) -> None:
+    if isinstance(what, dict | list):
+        typer.echo(json.dumps(what, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    Console().print(what)

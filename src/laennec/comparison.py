@@ -1,0 +1,150 @@
+"""The comparison stage: bundles side by side on the same images, timed in one interleaved run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from laennec import hardware, intervals, loader, page, progress, storage
+from laennec.backends import Session
+from laennec.bundle import Bundle, open_bundle
+from laennec.errors import UsageError
+from laennec.evaluation import evaluate, report_folder
+from laennec.results import Comparison, ComparisonRow, Report
+from laennec.runtime import start
+from laennec.version import VERSION
+
+_ROUNDS = 60
+_BATCH = 32
+_BATCH_ROUNDS = 8
+_WARM_UP = 3
+
+
+def compare(
+    bundles: Sequence[Bundle | str | Path],
+    split: str = "test",
+    *,
+    root: str | Path | None = None,
+    out: str | Path | None = None,
+    language: str = "en",
+) -> Comparison:
+    """Compare bundles of one collection and split: quality with intervals and paired tests, size, latency, throughput.
+
+    A bundle not yet judged on that part is evaluated first. Timing takes all cores, one bundle after the other in
+    each round, so that a busy machine slows all alike; latency is one image at a time, decoding left out.
+
+    Args:
+        bundles: two or more; the first is what the others are held against.
+        split: the part judged on.
+        root: where the data lies now, if it moved.
+        out: folder for ``comparison.json`` and ``comparison.html``; the last bundle's by default.
+        language: of the page when it opens.
+
+    Raises:
+        UsageError: fewer than two bundles, or bundles of different splits.
+    """
+    opened = [b if isinstance(b, Bundle) else open_bundle(b) for b in bundles]
+    if len(opened) < 2:
+        raise UsageError("a comparison needs two bundles or more", "laennec compare BUNDLE BUNDLE…")
+    first = opened[0].card.data.split_digest
+    for bundle in opened[1:]:
+        if bundle.card.data.split_digest != first:
+            raise UsageError(
+                f"'{bundle.name}' was made with another split than '{opened[0].name}': its test images may be the "
+                "other's training images",
+                "compare bundles trained on the same data with the same [split]",
+            )
+    reports = [_report(bundle, split, root, language) for bundle in opened]
+    latencies, rates = _times([start(bundle) for bundle in opened], _images(opened[0], split, root))
+    rows = tuple(
+        _row(bundle, report, reports[0], latency, rate, float(np.median(latencies[0])))
+        for bundle, report, latency, rate in zip(opened, reports, latencies, rates, strict=True)
+    )
+    comparison = Comparison(
+        part=reports[0].part,
+        collection=reports[0].collection,
+        images=reports[0].images,
+        patients=reports[0].patients,
+        rows=rows,
+        threads=os.cpu_count() or 1,
+        hardware=hardware.describe(),
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        laennec=VERSION,
+    )
+    folder = Path(out) if out is not None else opened[-1].path / "reports"
+    storage.write_json(folder / "comparison.json", comparison.model_dump(mode="json"))
+    storage.write_bytes(folder / "comparison.html", page.comparison_page(comparison, language=language).encode())
+    progress.say(f"comparison: {folder / 'comparison.html'}")
+    return comparison
+
+
+def _report(bundle: Bundle, split: str, root: str | Path | None, language: str) -> Report:
+    """The bundle's own report of that part if it is of this very bundle, else a new one."""
+    path = report_folder(bundle, split) / "report.json"
+    if path.is_file():
+        report = Report.model_validate(storage.read_json(path))
+        if report.bundle_digest == bundle.digest:
+            return report
+    return evaluate(bundle, split, root=root, language=language)
+
+
+def _images(bundle: Bundle, split: str, root: str | Path | None) -> np.ndarray:
+    part = loader.reload(bundle, (split,), root).part(split)
+    return part.batch(slice(0, _BATCH))
+
+
+def _times(sessions: Sequence[Session], images: np.ndarray) -> tuple[list[np.ndarray], list[float]]:
+    """Milliseconds ``[rounds]`` for one image and images per second in batches, per session, interleaved."""
+    ones = np.zeros((len(sessions), _ROUNDS))
+    many = np.zeros((len(sessions), _BATCH_ROUNDS))
+    with progress.track("timing", (_ROUNDS + _BATCH_ROUNDS) * len(sessions)) as step:
+        for session in sessions:
+            for _ in range(_WARM_UP):
+                session.run(images[:1])
+                session.run(images)
+        for times, rounds, batch in ((ones, _ROUNDS, images[:1]), (many, _BATCH_ROUNDS, images)):
+            for turn in range(rounds):
+                for i, session in enumerate(sessions):
+                    started = time.perf_counter()
+                    session.run(batch)
+                    times[i, turn] = time.perf_counter() - started
+                    step.advance()
+    return [1000 * row for row in ones], [len(images) / float(np.median(row)) for row in many]
+
+
+def _row(
+    bundle: Bundle, report: Report, first: Report, latency: np.ndarray, rate: float, baseline: float
+) -> ComparisonRow:
+    return ComparisonRow(
+        name=bundle.name,
+        bundle_digest=bundle.digest,
+        backend=report.backend,
+        precision=report.precision,
+        parameters=bundle.card.parameters,
+        megabytes=bundle.megabytes,
+        metrics=report.metrics,
+        threshold=report.operating_point.threshold,
+        latency_p50=float(np.median(latency)),
+        latency_p95=float(np.percentile(latency, 95)),
+        throughput=rate,
+        speedup=baseline / float(np.median(latency)),
+        against_first={} if report is first else _paired(first, report),
+    )
+
+
+def _paired(first: Report, other: Report) -> dict[str, float]:
+    """Paired tests on the images both reports hold."""
+    ids = sorted(first.scores.keys() & other.scores.keys())
+    truth = np.array([first.truths[i] for i in ids])
+    scores = [np.array([report.scores[i] for i in ids]) for report in (first, other)]
+    decided = [s >= r.operating_point.threshold for s, r in zip(scores, (first, other), strict=True)]
+    return {
+        "auroc_delong": intervals.delong_paired(truth, *scores),
+        "decisions_mcnemar": intervals.mcnemar(decided[0] == truth, decided[1] == truth),
+        "flipped": float(np.mean(decided[0] != decided[1])),
+    }

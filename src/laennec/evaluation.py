@@ -1,0 +1,115 @@
+"""The evaluation stage: a Bundle judged on one part of its split. The only stage that reads the test part."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from laennec import hardware, images, loader, metrics, page, progress, storage
+from laennec.bundle import Bundle, open_bundle
+from laennec.errors import ImageError
+from laennec.preprocess import Preprocess
+from laennec.results import Epoch, Mistake, Report
+from laennec.runtime import infer, start
+from laennec.samples import PartName
+from laennec.version import VERSION
+
+_PICTURES = 12
+_THUMBNAIL = Preprocess(size=224, resize="pad")
+
+
+def evaluate(
+    bundle: Bundle | str | Path, split: str = "test", *, root: str | Path | None = None, language: str = "en"
+) -> Report:
+    """Judge a bundle on one part of the split it was made with; write ``report.json`` and ``report.html`` beside it.
+
+    Args:
+        bundle: an opened bundle or its folder.
+        split: ``test``, ``val`` or ``train``.
+        root: where the data lies now, if it moved since the training.
+        language: of the page when it opens: ``en`` or ``fr``; both are in it.
+
+    Raises:
+        UsageError: the data is not there, or is not what the bundle was made with.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    feed = loader.reload(bundle, (split,), root)
+    part = feed.part(split)
+    probabilities = infer(start(bundle), part, bundle.name)
+    report = _report(bundle, feed, part, split, probabilities)
+    folder = report_folder(bundle, split)
+    storage.write_json(folder / "report.json", report.model_dump(mode="json"))
+    storage.write_bytes(
+        folder / "report.html",
+        page.report_page(
+            report, history=history(bundle), thumbnails=_thumbnails(part, report.mistakes), language=language
+        ).encode(),
+    )
+    progress.say(f"report: {folder / 'report.html'}")
+    return report
+
+
+def report_folder(bundle: Bundle, split: str) -> Path:
+    """Where the report of a part lies."""
+    return bundle.path / "reports" / split
+
+
+def history(bundle: Bundle) -> list[Epoch]:
+    """The training history in the bundle; empty for a derived one."""
+    name = "history.json"
+    if name not in bundle.card.files:
+        return []
+    return [Epoch.model_validate(epoch) for epoch in storage.parse_json(bundle.read(name), name)]
+
+
+def _report(bundle: Bundle, feed: loader.Feed, part: loader.Part, split: str, probabilities: np.ndarray) -> Report:
+    card = bundle.card
+    judged = metrics.judge(
+        card.labels,
+        part.values,
+        probabilities,
+        [s.patient for s in part.samples],
+        [s.id for s in part.samples],
+        card.operating_point.threshold,
+    )
+    return Report(
+        **vars(judged),
+        model=card.name,
+        bundle_digest=bundle.digest,
+        backend=card.backend,
+        precision=card.precision,
+        collection=feed.collection.name,
+        collection_digest=feed.collection.digest,
+        licence=feed.collection.licence,
+        citation=feed.collection.citation,
+        split_digest=feed.split.digest,
+        split_how=feed.split.how,
+        part=cast(PartName, split),
+        refused=part.refused,
+        operating_point=card.operating_point,
+        notes=feed.collection.notes,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        hardware=hardware.describe(),
+        laennec=VERSION,
+    )
+
+
+def _thumbnails(part: loader.Part, mistakes: tuple[Mistake, ...]) -> dict[str, bytes]:
+    """PNG pictures of the most certain errors, by sample id."""
+    from PIL import Image
+
+    samples = {s.id: s for s in part.samples}
+    pictures = {}
+    for mistake in mistakes[:_PICTURES]:
+        try:
+            pixels, _ = images.load(samples[mistake.id].path, _THUMBNAIL)
+        except ImageError:
+            continue
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "PNG")
+        pictures[mistake.id] = stream.getvalue()
+    return pictures

@@ -1,0 +1,225 @@
+"""Decoded images of a data set in one memory-mapped array, made once.
+
+    <folder>/<key>/pixels.bin     uint8 [n, size, size], rows of the images that could be read, in order
+    <folder>/<key>/header.json    shape, ids, refused, SHA-256 of pixels.bin
+
+The key is a digest of the sample ids in their order, of each file's place, size and modification time, and of the part
+of the preprocessing that decides pixels: another order, another file, another size is another array. A builder works
+in a folder of its own and renames it at the end; of two builders the later one takes what the earlier one made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laennec import progress, storage
+from laennec.errors import LaennecError
+from laennec.images.cache_build import Build
+from laennec.preprocess import Preprocess
+from laennec.results import Refused
+from laennec.samples import Sample
+
+_VERSION = 1  # raise it when reading or resizing changes a pixel
+_FEW = 64
+_STALE = 24 * 3600.0  # seconds after which the folder of a builder that was killed is swept away
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Images ready for a model.
+
+    Attributes:
+        pixels: ``uint8 [len(kept), size, size]``, read-only; a memory map, or an empty array when nothing was kept.
+        kept: ids of the samples that could be read, in the order given; row i of `pixels` is ``kept[i]``.
+        refused: the others, with the code and the reason.
+        folder: where the array is kept.
+    """
+
+    pixels: NDArray[np.uint8]
+    kept: tuple[str, ...]
+    refused: tuple[Refused, ...]
+    folder: Path
+
+
+def cache_folder() -> Path:
+    """``$LAENNEC_CACHE``, or ``laennec/images`` in the user's cache folder."""
+    named = os.environ.get("LAENNEC_CACHE")
+    if named:
+        return Path(named)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("laennec", appauthor=False) / "images"
+
+
+def decoded(
+    samples: Sequence[Sample], preprocess: Preprocess, folder: Path | None = None, workers: int | None = None
+) -> Decoded:
+    """The images of `samples` as a model reads them, from the cache, which is built or mended when need be.
+
+    Args:
+        samples: in the order wanted; ids must differ.
+        preprocess: only what decides the pixels counts.
+        folder: where the cache lies; `cache_folder()` by default.
+        workers: processes that decode; the cores by default, 0 to decode in this process. Fewer than 64 images are
+            decoded in this process in any case.
+
+    Raises:
+        StorageFull: the disk has no room for the array; nothing half made is left.
+        LaennecError: the folder cannot be written.
+        MissingExtra: a library that the images need is not installed. An image that cannot be read raises nothing:
+            it is listed in `refused`.
+    """
+    folder = folder or cache_folder()
+    final = folder / _key(samples, preprocess)
+    ids = [sample.id for sample in samples]
+    try:
+        found = _open(final, ids, preprocess)
+        if found is None:
+            found = _make(final, samples, preprocess, workers)
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise LaennecError(
+            "the image cache cannot be written", "set LAENNEC_CACHE to a folder that can be written"
+        ) from error
+    return found
+
+
+def _key(samples: Sequence[Sample], preprocess: Preprocess) -> str:
+    state = hashlib.sha256(storage.canonical([_VERSION, preprocess.pixel_digest]))
+    for sample in samples:
+        path = sample.path.absolute()
+        try:
+            seen = path.stat()
+            facts = (seen.st_size, seen.st_mtime_ns)
+        except (OSError, ValueError):
+            facts = (-1, -1)
+        state.update(json.dumps([sample.id, str(path), *facts]).encode())
+    return state.hexdigest()[:32]
+
+
+def _open(final: Path, ids: list[str], preprocess: Preprocess) -> Decoded | None:
+    """What lies at `final`, verified byte for byte; None when there is nothing, or nothing sound, which is put away."""
+    if not final.is_dir():
+        return None
+    try:
+        header = storage.read_json(final / "header.json")
+        kept = tuple(header["kept"])
+        refused = tuple(Refused(**entry) for entry in header["refused"])
+        shape = (len(kept), preprocess.size, preprocess.size)
+        sound = header["version"] == _VERSION and sorted([*kept, *(r.id for r in refused)]) == sorted(ids)
+        # one handle for the check and the map: what is mapped is what was checked
+        with (final / "pixels.bin").open("rb") as stream:
+            sound = sound and os.fstat(stream.fileno()).st_size == int(np.prod(shape))
+            sound = sound and hashlib.file_digest(stream, "sha256").hexdigest() == header["sha256"]
+            if sound:
+                pixels: NDArray[np.uint8] = np.zeros(shape, np.uint8)
+                pixels.flags.writeable = False
+                if kept:
+                    pixels = np.memmap(stream, np.uint8, "r", shape=shape)
+                return Decoded(pixels, kept, refused, final)
+    except FileNotFoundError:
+        pass
+    except (LaennecError, KeyError, TypeError, ValueError):
+        pass
+    progress.say("the image cache is damaged; it is made again")
+    _put_away(final)
+    return None
+
+
+def _put_away(final: Path) -> None:
+    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent))
+    try:
+        final.rename(aside / "damaged")
+    except FileNotFoundError:  # another process was quicker
+        pass
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _make(final: Path, samples: Sequence[Sample], preprocess: Preprocess, workers: int | None) -> Decoded:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(final.parent)
+    part = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent))
+    ids = [sample.id for sample in samples]
+    try:
+        with storage.guard_space(final):
+            _build(part, samples, preprocess, workers)
+            part.chmod(0o755)
+            try:
+                part.rename(final)
+            except OSError:
+                winner = _open(final, ids, preprocess)
+                if winner is not None:
+                    return winner
+                part.rename(final)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    made = _open(final, ids, preprocess)
+    if made is None:
+        raise LaennecError("the image cache was damaged as it was made", "check the disk, then run it again")
+    return made
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(".*.part"):
+        try:
+            if time.time() - left.stat().st_mtime > _STALE:
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue
+
+
+def _build(part: Path, samples: Sequence[Sample], preprocess: Preprocess, workers: int | None) -> None:
+    """Fill the folder `part`."""
+    pixels, n, row_bytes = part / "pixels.bin", len(samples), preprocess.size**2
+    with pixels.open("wb") as stream:
+        if n and hasattr(os, "posix_fallocate"):  # learn of a full disk now rather than an hour later
+            os.posix_fallocate(stream.fileno(), 0, n * row_bytes)
+        stream.truncate(n * row_bytes)
+    images = [sample.path.absolute() for sample in samples]
+    with progress.track("decoding images", n) as step:
+        build = Build(pixels, preprocess, images, step)
+        if workers is None:
+            workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        apart = workers > 0 and n >= _FEW
+        refusals = build.apart(min(workers, -(-n // 32))) if apart else build.here()
+    kept = [row for row in range(n) if row not in refusals]
+    header: dict[str, Any] = {
+        "version": _VERSION,
+        "size": preprocess.size,
+        "resize": preprocess.resize,
+        "kept": [samples[row].id for row in kept],
+        "refused": [
+            {"id": samples[row].id, "code": code, "reason": reason} for row, (code, reason) in sorted(refusals.items())
+        ],
+        "sha256": _close_up(pixels, kept, row_bytes),
+    }
+    storage.write_json(part / "header.json", header)
+
+
+def _close_up(pixels: Path, kept: list[int], row_bytes: int) -> str:
+    """Move the kept rows together, cut off the rest, flush to the device. Returns the file's SHA-256."""
+    state = hashlib.sha256()
+    with pixels.open("rb+") as stream:
+        for place, row in enumerate(kept):
+            stream.seek(row * row_bytes)
+            content = stream.read(row_bytes)
+            state.update(content)
+            if row != place:
+                stream.seek(place * row_bytes)
+                stream.write(content)
+        stream.truncate(len(kept) * row_bytes)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return state.hexdigest()

@@ -1,0 +1,119 @@
+"""JPEG and PNG to grey.
+
+Colour becomes luminance by the Rec. 601 weights in integers, so that a grey picture saved as colour keeps its exact
+values. Transparency is composed on black. A 16-bit grey PNG keeps its 16 bits; 16-bit colour is read at 8. Colour
+profiles and gamma are ignored: radiographs in these formats are written for the screen as they are.
+
+`done` holds besides the keys of every picture: ``mode`` (Pillow's name for the pixel type), ``colour`` ("none",
+"luminance"), ``alpha`` (true when transparency was composed), ``orientation`` (the EXIF number, 1 to 8, applied).
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, JpegImagePlugin, PngImagePlugin
+
+from laennec.errors import ImageError
+from laennec.images import headers
+from laennec.images.headers import Codestream, corrupt
+from laennec.images.picture import Done, Limits, Picture
+
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def check_size(width: int, height: int, limits: Limits) -> None:
+    """Refuse a declared size that is nil or over the limit.
+
+    Raises:
+        ImageError: ``corrupt_image`` or ``too_large``.
+    """
+    if width <= 0 or height <= 0:
+        raise corrupt("the image declares no pixels")
+    if width * height > limits.max_pixels:
+        raise ImageError(
+            "too_large",
+            f"the image declares {width} x {height} pixels, more than {limits.max_pixels:,}",
+            "export it at a lower resolution, or raise the limit",
+        )
+
+
+def read_raster(data: bytes, kind: str, limits: Limits) -> Picture:
+    """The picture in the bytes of a JPEG or PNG file; `kind` is ``"JPEG"`` or ``"PNG"``.
+
+    Raises:
+        ImageError: ``corrupt_image``, ``too_large``, ``many_frames``, ``unsupported_type`` (a JPEG of 12 bits, a
+            lossless JPEG or JPEG-LS outside DICOM).
+    """
+    said = headers.png(data) if kind == "PNG" else headers.jpeg(data)
+    check_size(said.width, said.height, limits)
+    if said.frames > limits.max_frames:
+        raise ImageError("many_frames", "the PNG is animated", "save one frame")
+    if kind == "JPEG" and (said.bits != 8 or said.kind in (0xC3, 0xF7)):
+        raise ImageError("unsupported_type", f"a JPEG of {said.bits} bits or coded without loss", "save it as PNG")
+    try:
+        return _decode(data, kind, said)
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError("too_large", "there is not enough memory to decode the image") from error
+    except Exception as error:  # Pillow's plugins raise whatever the broken byte leads to
+        raise corrupt(f"the {kind} is truncated or damaged") from error
+
+
+def _decode(data: bytes, kind: str, said: Codestream) -> Picture:
+    # the plugin's class itself, not Image.open: no other format is tried, no size limit but ours applies
+    plugin = PngImagePlugin.PngImageFile if kind == "PNG" else JpegImagePlugin.JpegImageFile
+    image: Image.Image = plugin(io.BytesIO(data))
+    if image.size != (said.width, said.height):
+        raise corrupt(f"the {kind} declares two sizes")
+    image.load()
+    done: Done = {"format": kind, "bits": said.bits, "mode": image.mode, "photometric": image.mode, "inverted": False}
+    done |= {"colour": "none", "alpha": False, "orientation": 1}
+    turn = _orientation(image)
+    pixels = _grey(image, turn, done)
+    height, width = pixels.shape
+    return Picture(pixels, done | {"width": width, "height": height, "orientation": turn})
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        turn = image.getexif().get(0x0112, 1)
+    except Exception:  # a damaged annotation does not damage the pixels
+        return 1
+    return turn if isinstance(turn, int) and turn in _TURN else 1
+
+
+def _grey(image: Image.Image, turn: int, done: Done) -> NDArray[np.float32]:
+    clear = "transparency" in image.info
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if clear or image.mode == "PA" else "RGB")
+    elif image.mode == "CMYK":
+        image = image.convert("RGB")
+    elif image.mode in ("RGB", "L") and clear:
+        image = image.convert("RGBA" if image.mode == "RGB" else "LA")
+    if turn in _TURN:
+        image = image.transpose(_TURN[turn])
+    if image.mode.startswith("I"):
+        deep: NDArray[np.float32] = np.divide(np.asarray(image), 65535, dtype=np.float32)
+        return deep
+    alpha = np.asarray(image.getchannel("A")) if image.mode in ("LA", "RGBA") else None
+    if image.mode in ("RGB", "RGBA"):
+        done["colour"] = "luminance"
+    if image.mode != "L":
+        image = image.convert("L")
+    pixels: NDArray[np.float32] = np.divide(np.asarray(image), 255, dtype=np.float32)
+    if alpha is not None and int(alpha.min()) < 255:
+        done["alpha"] = True
+        pixels *= np.divide(alpha, 255, dtype=np.float32)
+    return pixels

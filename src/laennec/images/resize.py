@@ -1,0 +1,70 @@
+"""From a picture of any size to the square a model reads, and the single door to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from laennec.errors import ImageError
+from laennec.images.picture import Done, Limits
+from laennec.images.read import read
+from laennec.preprocess import Preprocess
+
+_DEFAULT = Limits()
+
+
+def to_input(picture_pixels: NDArray[np.float32], preprocess: Preprocess) -> NDArray[np.uint8]:
+    """Grey ``float32 [rows, columns]`` in [0, 1] to ``uint8 [size, size]``, 0 black to 255 white.
+
+    Bilinear, antialiased when it shrinks, rounded to the nearest of 256 steps. A picture that already has the size is
+    not resampled, so an 8-bit one comes out bit for bit. ``pad`` centres the picture on black, ``crop`` takes the
+    central square (the odd row or column goes at the far side).
+
+    Raises:
+        ValueError: the array does not have two dimensions, or has no pixel.
+    """
+    if picture_pixels.ndim != 2 or picture_pixels.size == 0:
+        raise ValueError(f"expected an array of [rows, columns], got shape {picture_pixels.shape}")
+    rows, columns = picture_pixels.shape
+    size, plane = preprocess.size, picture_pixels
+    if preprocess.resize == "crop":
+        side = min(rows, columns)
+        top, left = (rows - side) // 2, (columns - side) // 2
+        plane = plane[top : top + side, left : left + side]
+    height = width = size
+    if preprocess.resize == "pad":
+        longest = max(rows, columns)
+        height, width = max(1, round(rows * size / longest)), max(1, round(columns * size / longest))
+    if plane.shape != (height, width):
+        image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+        plane = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    levels: NDArray[np.uint8] = np.rint(np.clip(plane, 0, 1) * np.float32(255)).astype(np.uint8)
+    if levels.shape == (size, size):
+        return levels
+    square = np.zeros((size, size), np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = levels
+    return square
+
+
+def is_blank(pixels: NDArray[np.float32] | NDArray[np.uint8]) -> bool:
+    """Whether every pixel has the same value."""
+    return bool(pixels.size == 0 or pixels.max() == pixels.min())
+
+
+def load(source: Path | bytes, preprocess: Preprocess, limits: Limits = _DEFAULT) -> tuple[NDArray[np.uint8], Done]:
+    """The array a model reads, ``uint8 [size, size]``, and what was done to the file.
+
+    Training, scoring and serving all come through here.
+
+    Raises:
+        ImageError: as `read`, and ``blank`` when every pixel has the same value.
+        MissingExtra: a compressed DICOM needs the extra ``dicom``.
+    """
+    picture = read(source, limits)
+    if is_blank(picture.pixels):
+        raise ImageError("blank", "every pixel of the image has the same value", "check the export")
+    return to_input(picture.pixels, preprocess), picture.done

@@ -1,0 +1,197 @@
+"""The pages: what is computed for them, their policy, and their assembly from the templates of this folder.
+
+A page asks nothing of any network and runs no script: styles are allowed by their digest, pictures as data. Both
+languages stand in it; two radio buttons and the style sheet choose, which works offline, on paper and by keyboard.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from laennec import plots
+from laennec.decisions import outcomes
+from laennec.errors import extra
+from laennec.page.voice import LANGUAGES, Language, Voice
+from laennec.results import Comparison, Epoch, Estimate, Mistake, Report
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+SHARES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv")  # written as percentages
+PICTURES = 12
+LISTED = 200
+_PREVALENCES = (0.01, 0.05, 0.20, 0.50)
+_KINDS = ("missed", "alarm", "confused")
+
+
+@cache
+def _environment() -> Environment:
+    with extra("eval"):
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    return Environment(
+        loader=PackageLoader("laennec", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _render(template: str, language: Language, title: str, bodies: Mapping[Language, Mapping[str, Any]]) -> str:
+    style = files("laennec.page").joinpath("style.css").read_text(encoding="utf-8")
+    allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{allowed}'; script-src 'none'; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            language=language,
+            title=title,
+            policy=policy,
+            style=style,
+            voices=[Voice(lang) for lang in LANGUAGES],
+            bodies=bodies,
+        )
+    )
+
+
+def _picture(data: bytes | None) -> str | None:
+    """A PNG or JPEG as a data URI; None for anything else."""
+    kinds = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
+    for start, kind in kinds.items():
+        if data and data.startswith(start):
+            return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return None
+
+
+def _picked(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most `PICTURES` of the errors with a picture; missed findings may not crowd out the other kinds entirely."""
+    missed = [row for row in rows if row["kind"] == "missed"]
+    others = [row for row in rows if row["kind"] != "missed"]
+    room = min(len(missed), max(PICTURES - len(others), PICTURES * 2 // 3))
+    return missed[:room] + others[: PICTURES - room]
+
+
+def _kind(mistake: Mistake, report: Report) -> str:
+    called = mistake.score >= report.operating_point.threshold
+    if called == (report.truths.get(mistake.id) == 1):
+        return "confused"
+    return "alarm" if called else "missed"
+
+
+def _elsewhere(report: Report) -> list[dict[str, Any]]:
+    """Per 1,000 people at several prevalences: called, rightly, missed, PPV, NPV (Altman & Bland, BMJ 1994)."""
+    sensitivity, specificity = (report.metrics[name].value for name in ("sensitivity", "specificity"))
+    if sensitivity is None or specificity is None:
+        return []
+    here = report.positives / len(report.truths)
+    rows = []
+    for share in sorted({*_PREVALENCES, here}):
+        hits, alarms = 1000 * share * sensitivity, 1000 * (1 - share) * (1 - specificity)
+        missed, cleared = 1000 * share - hits, 1000 * (1 - share) - alarms
+        rows.append(
+            {
+                "share": share,
+                "here": share == here,
+                "called": hits + alarms,
+                "hits": hits,
+                "missed": missed,
+                "ppv": hits / (hits + alarms) if hits + alarms else None,
+                "npv": cleared / (cleared + missed) if cleared + missed else None,
+            }
+        )
+    return rows
+
+
+def _report_figures(report: Report, history: Sequence[Epoch], voice: Voice) -> dict[str, str]:
+    words = voice.plot_words()
+    drawn: dict[str, Callable[..., str]] = {
+        "roc": plots.roc_curve,
+        "precision_recall": plots.precision_recall_curve,
+        "reliability": plots.reliability_diagram,
+        "scores": plots.score_histogram,
+    }
+    if report.confusion:
+        drawn["confusion"] = plots.confusion_matrix
+    figures = {name: draw(report, words, key=voice.lang) for name, draw in drawn.items()}
+    if history:
+        figures["training"] = plots.training_curves(history, words, key=voice.lang)
+    return figures
+
+
+def report_page(
+    report: Report,
+    *,
+    history: Sequence[Epoch] = (),
+    thumbnails: Mapping[str, bytes] | None = None,
+    language: Language = "en",
+) -> str:
+    """A report as one HTML page, in English and French, that needs nothing else.
+
+    Args:
+        history: the training's epochs, drawn as curves where given.
+        thumbnails: sample id to PNG (or JPEG) bytes, for the pictures of the most certain errors. At most
+            `PICTURES` are shown: missed findings first, then false alarms, each by falling certainty.
+        language: the one shown first; the page's switch shows the other.
+
+    Raises:
+        MissingExtra: jinja2 or matplotlib is not installed.
+    """
+    pictures = thumbnails or {}
+    errors: list[dict[str, Any]] = [{"mistake": mistake, "kind": _kind(mistake, report)} for mistake in report.mistakes]
+    errors.sort(key=lambda row: (_KINDS.index(row["kind"]), -row["mistake"].certainty))
+    shown = [row | {"picture": _picture(pictures.get(row["mistake"].id))} for row in errors]
+    shown = _picked([row for row in shown if row["picture"]])
+    hits, missed, alarms, cleared = outcomes(report.scores, report.truths, report.operating_point.threshold)
+    shared = {
+        "report": report,
+        "shares": SHARES,
+        "hits": hits,
+        "missed": missed,
+        "alarms": alarms,
+        "cleared": cleared,
+        "elsewhere": _elsewhere(report),
+        "errors": errors[:LISTED],
+        "shown": shown,
+        "absent": Estimate(value=None, n=0),
+    }
+    bodies = {
+        lang: shared | {"figures": _report_figures(report, history, Voice(lang)), "v": Voice(lang)}
+        for lang in LANGUAGES
+    }
+    title = Voice(language)("report_title", model=report.model)
+    return _render("report.html.j2", language, title, bodies)
+
+
+def comparison_page(comparison: Comparison, language: Language = "en") -> str:
+    """A comparison as one HTML page, in English and French, that needs nothing else.
+
+    Args:
+        language: the one shown first; the page's switch shows the other.
+
+    Raises:
+        MissingExtra: jinja2 or matplotlib is not installed.
+    """
+    bodies = {}
+    for lang in LANGUAGES:
+        voice = Voice(lang)
+        figure = plots.tradeoff(comparison, voice.plot_words(), key=lang)
+        quality = ("auroc", "sensitivity", "specificity", "accuracy", "f1_macro", "ece")
+        bodies[lang] = {
+            "comparison": comparison,
+            "figure": figure,
+            "v": voice,
+            "shares": SHARES,
+            "quality": quality,
+            "absent": Estimate(value=None, n=0),
+        }
+    title = Voice(language)("comparison_title", n=len(comparison.rows))
+    return _render("comparison.html.j2", language, title, bodies)

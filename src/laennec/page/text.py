@@ -1,0 +1,132 @@
+"""Reports and comparisons for the terminal, readable at 80 columns. In English, like every message there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from laennec.decisions import outcomes
+from laennec.results import Comparison, Estimate, Report
+
+_RESEARCH = "Research use only. Not a medical device."
+_NAMES = {
+    "auroc": "AUROC",
+    "auprc": "Average precision",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "ppv": "Positive predictive value",
+    "npv": "Negative predictive value",
+    "f1_macro": "F1, mean over labels",
+    "ece": "Calibration error",
+    "brier": "Brier score",
+}
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    """A table whose columns after the first are right-aligned; cells are plain text, never markup."""
+    table = Table(
+        title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim"
+    )
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", overflow="fold", no_wrap=False)
+    return table
+
+
+def _row(table: Table, *cells: str | Text) -> None:
+    table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
+
+
+def _interval(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return ""
+    return f"{estimate.low:.3f}–{estimate.high:.3f}"
+
+
+def _two_lines(estimate: Estimate | None) -> Text:
+    if estimate is None or estimate.value is None:
+        return Text("n/a", style="dim")
+    return Text.assemble((f"{estimate.value:.3f}", "bold"), (f"\n{_interval(estimate)}", "dim"))
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "n/a"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def report_text(report: Report) -> Group:
+    """A report as rich tables; ``print(...)`` it on a `rich.console.Console` of 80 columns or more."""
+    point = report.operating_point
+    finding = " or ".join(report.positive)
+    hits, missed, alarms, cleared = outcomes(report.scores, report.truths, point.threshold)
+    parts: list[Text | Table] = [
+        Text.assemble((report.model, "bold"), f"  {report.backend} {report.precision}"),
+        Text(f"{report.collection}, {report.part} part: {report.images} images of {report.patients} patients"),
+        Text(
+            f"Of {hits + missed} with {finding} it found {hits} and missed {missed}; of {alarms + cleared} without, "
+            f"{alarms} false alarms."
+        ),
+        Text(f"Threshold {point.threshold:.3f} ({point.rule}), fitted on {point.n} validation images.", style="dim"),
+    ]
+    if report.part != "test":
+        parts.append(Text(f"Measured on the {report.part} part, not on test: expect less elsewhere.", style="yellow"))
+    figures = _table("Figures", ["", "Value", "95 % interval", "Images", "Method"])
+    for name, estimate in report.metrics.items():
+        value = "n/a" if estimate.value is None else f"{estimate.value:.3f}"
+        method = estimate.method.replace("_", " ")
+        _row(figures, _NAMES.get(name, name), Text(value, "bold"), _interval(estimate), str(estimate.n), method)
+    classes = _table("By label", ["", "Images", "Precision", "Recall", "F1", "AUROC"])
+    for c in report.per_class:
+        shown = (_two_lines(estimate) for estimate in (c.precision, c.recall, c.f1, c.auroc))
+        _row(classes, c.label, str(c.n), *shown)
+    parts += [figures, classes]
+    if report.mistakes:
+        sure = report.mistakes[:5]
+        errors = _table(f"The most certain of {len(report.mistakes)} errors", ["", "Truth", "Decision", "Score"])
+        for m in sure:
+            _row(errors, m.id, m.truth or f"no {finding}", m.decided or f"no {finding}", f"{m.score:.3f}")
+        parts.append(errors)
+    if report.refused:
+        refused = _table(f"Files refused, counted in no figure: {len(report.refused)}", ["", "Code"])
+        for r in report.refused[:10]:
+            _row(refused, r.id, r.code)
+        parts.append(refused)
+    parts += [Text(f"Note: {note}", style="yellow") for note in report.notes]
+    parts.append(Text(_RESEARCH, style="dim"))
+    return Group(*parts)
+
+
+def comparison_text(comparison: Comparison) -> Group:
+    """A comparison as rich tables; ``print(...)`` it on a `rich.console.Console` of 80 columns or more."""
+    names = [f"{i}  {row.name}" for i, row in enumerate(comparison.rows, 1)]
+    quality = _table("How well they decide", ["", "AUROC", "Sensitivity", "Specificity", "Accuracy"])
+    cost = _table("What they cost", ["", "", "MB", "ms", "ms, 95th", "img/s", "speed"])
+    tests = _table("Against the first, paired", ["", "AUROC, p", "Decisions, p", "Decided otherwise"])
+    for name, row in zip(names, comparison.rows, strict=True):
+        shown = (_two_lines(row.metrics.get(key)) for key in ("auroc", "sensitivity", "specificity", "accuracy"))
+        _row(quality, name, *shown)
+        _row(
+            cost, name, row.precision, f"{row.megabytes:.1f}", f"{row.latency_p50:.1f}", f"{row.latency_p95:.1f}",
+            f"{row.throughput:.1f}", f"×{row.speedup:.2f}",
+        )  # fmt: skip
+    for name, row in list(zip(names, comparison.rows, strict=True))[1:]:
+        flipped = row.against_first.get("flipped")
+        told = "n/a" if flipped is None else f"{100 * flipped:.1f} %"
+        test = row.against_first
+        _row(tests, name, _p(test.get("auroc_delong")), _p(test.get("decisions_mcnemar")), told)
+    return Group(
+        Text(
+            f"{comparison.collection}, {comparison.part} part: {comparison.images} images of "
+            f"{comparison.patients} patients; {comparison.threads} threads, {comparison.hardware}"
+        ),
+        quality,
+        cost,
+        *([tests] if len(comparison.rows) > 1 else []),
+        Text(_RESEARCH, style="dim"),
+    )

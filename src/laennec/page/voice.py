@@ -1,0 +1,86 @@
+"""One language: its sentences and how it writes numbers. What a template calls to say anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from laennec.errors import extra
+from laennec.page.words import WORDS
+from laennec.plots import WORDS as PLOT_KEYS
+from laennec.results import Estimate
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+Language = Literal["en", "fr"]
+LANGUAGES: tuple[Language, ...] = ("en", "fr")
+
+# Spaces that do not break: French parts thousands by the narrow one and sets both before its marks.
+_NARROW, _HARD = "\u202f", "\u00a0"
+_JOIN = "\u2060"  # no line may break here
+
+
+class Voice:
+    """Speaks one language. Calling it with a key gives that sentence, its values filled in and escaped."""
+
+    def __init__(self, lang: Language) -> None:
+        self.lang = lang
+        self._column = LANGUAGES.index(lang)
+
+    def __call__(self, key: str, **values: object) -> Markup:
+        """The sentence under `key` as markup. Raises `KeyError` for an unknown key."""
+        with extra("eval"):
+            from markupsafe import Markup
+        sentence = WORDS[key][self._column]
+        for mark in ":;?!%»" if self.lang == "fr" else "":
+            sentence = sentence.replace(f" {mark}", f"{_HARD if mark in ':%' else _NARROW}{mark}")
+        return Markup(sentence).format(**values)  # noqa: S704  # our own table; values are escaped by format
+
+    def plot_words(self) -> dict[str, str]:
+        """The texts `laennec.plots` asks for."""
+        return {key: WORDS[f"plot.{key}"][self._column] for key in PLOT_KEYS}
+
+    def number(self, value: float | None, digits: int = 3) -> str:
+        """``0.953``, ``0,953`` in French; a dash for None."""
+        if value is None:
+            return "–"
+        text = f"{value:,.{digits}f}"
+        return text.replace(",", _NARROW).replace(".", ",") if self.lang == "fr" else text
+
+    def count(self, value: int | None) -> str:
+        """A whole number, thousands parted."""
+        return self.number(value, 0)
+
+    def percent(self, value: float | None, digits: int = 1) -> str:
+        """A share in [0, 1] as ``95.3 %``."""
+        return "–" if value is None else f"{self.number(100 * value, digits)}{_HARD}%"
+
+    def p(self, value: float | None) -> str:
+        """A p value; below 0.001 only that it is."""
+        if value is None:
+            return "–"
+        return f"<{_HARD}{self.number(0.001)}" if value < 0.001 else self.number(value)
+
+    def interval(self, estimate: Estimate, *, share: bool = False) -> str:
+        """``0.937 – 0.969``, or with `share` ``93.7 – 96.9 %``; a dash where there is none."""
+        if estimate.low is None or estimate.high is None:
+            return "–"
+        scale, digits = (100, 1) if share else (1, 3)
+        low, high = self.number(scale * estimate.low, digits), self.number(scale * estimate.high, digits)
+        return f"{low}{_HARD}–{_JOIN}{_HARD}{high}" + (f"{_HARD}%" if share else "")
+
+    def value(self, estimate: Estimate, *, share: bool = False) -> str:
+        """The figure alone, as a percentage with `share`; "not available" where it is undefined."""
+        if estimate.value is None:
+            return str(self("none"))
+        return self.percent(estimate.value) if share else self.number(estimate.value)
+
+    def names(self, labels: Sequence[str]) -> str:
+        """``bacterial or viral``."""
+        return f" {self('or')} ".join(labels)
+
+    def metric(self, name: str) -> str:
+        """A metric's name in words; an unknown one as it is."""
+        key = f"metric.{name}"
+        return str(self(key)) if key in WORDS else name

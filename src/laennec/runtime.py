@@ -1,0 +1,42 @@
+"""A bundle's model started in the backend its card names, and run over a part of a split."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from laennec import family, progress
+from laennec.backends import Session
+from laennec.bundle import Bundle
+from laennec.errors import LaennecError
+from laennec.loader import Part
+
+_BATCH = 64
+
+
+def start(bundle: Bundle, threads: int = 0) -> Session:
+    """A session for `bundle`; `threads` 0 takes all cores.
+
+    Raises:
+        UnknownName: the backend is not installed here.
+        MissingExtra: its library is not.
+        UntrustedBundle: the runtime refuses the model.
+    """
+    session: Session = family.member("backends", bundle.card.backend).start(bundle.card, bundle.model_files(), threads)
+    return session
+
+
+def infer(session: Session, part: Part, name: str) -> np.ndarray:
+    """Probabilities ``float32 [n, labels]`` of every image of a part; `name` is what progress and errors call it.
+
+    Raises:
+        LaennecError: the model answers NaN.
+    """
+    answers = []
+    with progress.track(f"{name}: inference", len(part)) as step:
+        for at in range(0, len(part), _BATCH):
+            answers.append(session.run(part.batch(slice(at, at + _BATCH))))
+            step.advance(len(answers[-1]))
+    probabilities = np.concatenate(answers)
+    if not np.isfinite(probabilities).all():
+        raise LaennecError(f"'{name}' answers NaN", "the model is damaged: train or export it again")
+    return probabilities

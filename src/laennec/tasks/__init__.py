@@ -1,0 +1,35 @@
+"""The family of tasks: what a network is trained to say, and how its outputs become probabilities.
+
+A member is a module with:
+
+    activate   ``activate(labels, logits) -> probabilities``, both ``float [n, labels]`` torch tensors; part of every
+               exported graph
+    loss       ``loss(labels, logits, targets, weights, smoothing) -> scalar``; targets ``float [n, labels]`` with NaN
+               for unknown
+    weights    ``weights(labels, values) -> array`` of class weights from training labels ``float [n, labels]``
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from laennec.labels import LabelSet
+
+
+class Task(Protocol):
+    """What every member of the family offers."""
+
+    def activate(self, labels: LabelSet, logits: torch.Tensor) -> torch.Tensor:
+        """Probabilities of the labels."""
+
+    def loss(
+        self, labels: LabelSet, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, smoothing: float
+    ) -> torch.Tensor:
+        """The mean training loss of a batch."""
+
+    def weights(self, labels: LabelSet, values: np.ndarray) -> np.ndarray:
+        """Class weights that balance the loss."""
