@@ -15,6 +15,7 @@ from laennec.backends import Session
 from laennec.bundle import Bundle, open_bundle
 from laennec.errors import UsageError
 from laennec.evaluation import evaluate, report_folder
+from laennec.page import Language
 from laennec.results import Comparison, ComparisonRow, Report
 from laennec.runtime import start
 from laennec.version import VERSION
@@ -31,7 +32,7 @@ def compare(
     *,
     root: str | Path | None = None,
     out: str | Path | None = None,
-    language: str = "en",
+    language: Language = "en",
 ) -> Comparison:
     """Compare bundles of one collection and split: quality with intervals and paired tests, size, latency, throughput.
 
@@ -83,7 +84,7 @@ def compare(
     return comparison
 
 
-def _report(bundle: Bundle, split: str, root: str | Path | None, language: str) -> Report:
+def _report(bundle: Bundle, split: str, root: str | Path | None, language: Language) -> Report:
     """The bundle's own report of that part if it is of this very bundle, else a new one."""
     path = report_folder(bundle, split) / "report.json"
     if path.is_file():

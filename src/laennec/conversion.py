@@ -69,8 +69,8 @@ def export(
         }
     )
     after = infer(member.start(card, files, 0), val, out.name)
-    labels = card.labels
-    points = operating.fit(labels, val.values, after, feed.split.digest, model_digest(seals(files)))
+    bound_to = (feed.split.digest, model_digest(seals(files)))
+    points = operating.fit(card.labels, val.values, after, decision=card.decision, bound_to=bound_to)
     card = card.model_copy(update={"operating_points": points})
     gate = _gate(val, (parent.card, before), (card, after), (auroc_lost, flipped))
     progress.say(

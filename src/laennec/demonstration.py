@@ -8,12 +8,13 @@ from laennec import shelf
 from laennec.comparison import compare
 from laennec.conversion import export
 from laennec.evaluation import evaluate
+from laennec.page import Language
 from laennec.recipe import Recipe
 from laennec.results import Comparison
 from laennec.training import train
 
 
-def demo(out: str | Path, language: str = "en") -> Comparison:
+def demo(out: str | Path, language: Language = "en") -> Comparison:
     """Run the line on synthetic radiographs into `out` (``fp32``, ``onnx``, ``int8``) and compare the three bundles.
 
     Finished steps of an interrupted demo are not run again.

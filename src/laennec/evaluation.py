@@ -12,6 +12,7 @@ import numpy as np
 from laennec import hardware, images, loader, metrics, page, progress, storage
 from laennec.bundle import Bundle, open_bundle
 from laennec.errors import ImageError
+from laennec.page import Language
 from laennec.preprocess import Preprocess
 from laennec.results import Epoch, Mistake, Report
 from laennec.runtime import infer, start
@@ -23,7 +24,7 @@ _THUMBNAIL = Preprocess(size=224, resize="pad")
 
 
 def evaluate(
-    bundle: Bundle | str | Path, split: str = "test", *, root: str | Path | None = None, language: str = "en"
+    bundle: Bundle | str | Path, split: str = "test", *, root: str | Path | None = None, language: Language = "en"
 ) -> Report:
     """Judge a bundle on one part of the split it was made with; write ``report.json`` and ``report.html`` beside it.
 

@@ -275,7 +275,7 @@ def _set(values: Any, path: list[str], value: Any, key: str) -> None:
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> UsageError:
-    """The most telling fault of a pydantic error as a `UsageError` that names the key, what is wrong and the known keys."""
+    """The most telling fault of a pydantic error as a `UsageError` that names the key and the known ones."""
     faults = error.errors()
     # A misspelt key is also a missing one; the misspelling is what to tell.
     fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])

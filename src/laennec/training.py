@@ -79,7 +79,11 @@ def train(recipe: Recipe, out: str | Path) -> Bundle:
         parameters=sum(p.numel() for p in fit.kept.parameters()),
         starting_weights=member.starting_weights(member.Options.model_validate(recipe.model.options)),
         operating_points=operating.fit(
-            labels, fit.val.values, probabilities, feed.split.digest, model_digest(seals(files))
+            labels,
+            fit.val.values,
+            probabilities,
+            decision=recipe.decision.rule,
+            bound_to=(feed.split.digest, model_digest(seals(files))),
         ),
         decision=recipe.decision.rule,
         data=feed.seen(),

@@ -41,6 +41,8 @@ def start(card: Card, files: Mapping[str, bytes], threads: int) -> Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count() or 1
     options.log_severity_level = 3
+    # Idle threads that spin would take the cores from decoding, and from whatever else the machine runs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(files[GRAPH], options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own exception types are private

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from laennec.page import Language
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
 _Root = Annotated[Path | None, typer.Option(help="Where the data lies now, if it moved since the training.")]
@@ -109,12 +112,13 @@ def compare(
     _print(comparison.model_dump(mode="json") if as_json else page.comparison_text(comparison))
 
 
-def _language(lang: str) -> str:
+def _language(lang: str) -> Language:
     from laennec.errors import UnknownName
 
-    if lang not in {"en", "fr"}:
-        raise UnknownName("language", lang, ["en", "fr"])
-    return lang
+    languages: dict[str, Language] = {"en": "en", "fr": "fr"}
+    if lang not in languages:
+        raise UnknownName("language", lang, languages)
+    return languages[lang]
 
 
 def _print(what: Any) -> None:

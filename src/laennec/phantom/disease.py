@@ -37,9 +37,9 @@ class Disease:
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Disease:
-        """A finding at random: 45 % normal, 25 % consolidation, 16 % interstitial, 14 % nodules."""
-        finding = str(rng.choice(FINDINGS, p=(0.45, 0.25, 0.16, 0.14)))
-        return Disease(finding, float(rng.beta(1.6, 1.5)) * 0.88 + 0.12, int(rng.integers(2**31)))
+        """A finding at random: 45 % normal, 26 % consolidation, 18 % interstitial, 11 % nodules."""
+        finding = str(rng.choice(FINDINGS, p=(0.45, 0.26, 0.18, 0.11)))
+        return Disease(finding, float(rng.beta(1.9, 1.2)) * 0.85 + 0.15, int(rng.integers(2**31)))
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _consolidation(
     least = 0.02 * np.count_nonzero(chest.lungs[plane.window])
     for name in rng.permutation(names):
         centre, radii, fissure = _LOBES[str(name)]
-        extent = rng.uniform(0.6, 1.1) * (0.75 + 0.4 * disease.severity)
+        extent = rng.uniform(0.8, 1.25) * (0.75 + 0.4 * disease.severity)
         x = (a - np.float32(centre[0] + rng.normal(0, 0.07))) / np.float32(radii[0] * extent)
         y = (b - np.float32(centre[1] + rng.normal(0, 0.05))) / np.float32(radii[1] * extent)
         inside = np.sqrt(x * x + y * y) + edge_noise
@@ -108,7 +108,7 @@ def _consolidation(
         if count and np.count_nonzero(seen[plane.window]) >= least:  # not one that hides behind the heart
             fill = np.maximum(fill, blob)
             count -= 1
-    density = 0.2 + 0.62 * disease.severity
+    density = 0.3 + 0.65 * disease.severity
     shape = fill
     fill = np.clip(shape * grain * np.float32(density), 0, 0.92)
     mask = (shape > 0.4) & (chest.lungs > 0)
@@ -136,8 +136,8 @@ def _interstitial(
         net += np.float32(part) * np.exp(-((relief.at(u, v) / np.float32(0.32)) ** 2))
     mottle = Texture.make(rng, 24.0 * w, 0.9 * w, side=128).at(u, v)
     s = disease.severity
-    lines = envelope * (net - np.float32(0.22)) * np.float32((0.5 + 1.4 * s) * w)
-    haze = np.clip(envelope * np.float32(0.05 + 0.22 * s) * (1 + np.float32(0.3) * mottle), 0, 0.8)
+    lines = envelope * (net - np.float32(0.22)) * np.float32((0.8 + 2.0 * s) * w)
+    haze = np.clip(envelope * np.float32(0.08 + 0.28 * s) * (1 + np.float32(0.3) * mottle), 0, 0.8)
     mask = (envelope > 0.42) & (chest.lungs > 0)
     return Opacity(haze, lines, mask, cuffs=(0.5 + s) * (1.2 if central else 0.6))
 
@@ -156,7 +156,7 @@ def _nodules(disease: Disease, body: Body, pose: Pose, chest: Chest, plane: Plan
             break
         sign = rng.choice([-1.0, 1.0])
         x, y = float(sign * rng.uniform(0.28, 0.9)), float(rng.uniform(0.2, 0.92))
-        r = float((0.034 + 0.05 * disease.severity) * rng.uniform(0.75, 1.35))
+        r = float((0.045 + 0.055 * disease.severity) * rng.uniform(0.75, 1.35))
         if any(np.hypot(x - p, (y - q) * 1.5) < r + s + 0.05 for p, q, s in placed):
             continue
         column, row = plane.pixels(*(np.array([c], np.float32) for c in (x * w, y * height * w)))
@@ -170,7 +170,7 @@ def _nodules(disease: Disease, body: Body, pose: Pose, chest: Chest, plane: Plan
         ripple = 1 + np.float32(0.1) * wobble.at(u, v)
         d2 = (du * du + dv * dv) * np.float32(1 / radius**2) * ripple
         ball = np.sqrt(np.maximum(1 - d2, 0)) * np.float32(2 * radius)
-        extra += ball * np.float32(1.2 + 0.7 * disease.severity)
+        extra += ball * np.float32(1.5 + 0.9 * disease.severity)
         mask |= (d2 < 0.95) & (chest.lungs > 0)
     if not mask.any():  # no room in this pose: a single one beside the right hilum
         x, y, radius = -0.45 * w, 0.5 * height * w, 0.06 * w

@@ -1,0 +1,53 @@
+"""The proof behind `bootstrap.py core`: ``make`` writes a bundle and inputs, ``use`` answers without torch."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+
+def make(folder: Path) -> None:
+    """A small int8 bundle, and a folder with a JPEG, a PNG, two DICOM files and one file that is no image."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from PIL import Image
+
+    import laennec as ln
+    from conftest import data_folder, tiny_pictures, tiny_recipe
+    from laennec import phantom
+    from laennec.phantom.write import write_dicom
+
+    images = tiny_pictures(folder / "images")
+    bundle = ln.train(tiny_recipe(images), folder / "fp32")
+    ln.export(bundle, "onnxruntime", "int8", out=folder / "int8", auroc_lost=0.05, flipped=0.2)
+    inputs = folder / "inputs"
+    inputs.mkdir()
+    shutil.copy(images / "sick" / "p001_0.png", inputs / "a.png")
+    Image.open(inputs / "a.png").save(inputs / "b.jpg")
+    write_dicom(phantom.draw(0, 1), inputs / "c.dcm", photometric="MONOCHROME1", bits=12)
+    real = data_folder()
+    source = sorted((real / "dicom").glob("*.dcm"))[0] if real else inputs / "c.dcm"
+    shutil.copy(source, inputs / "d.dcm")
+    (inputs / "e.txt").write_text("no image")
+
+
+def use(folder: Path) -> None:
+    """Predict and score with what the core and the dicom extra bring."""
+    from laennec.cli import run
+
+    absent = ("torch", "timm", "sklearn", "scipy", "matplotlib", "onnx", "safetensors")
+    assert not [name for name in absent if importlib.util.find_spec(name)]
+    inputs = sorted(str(path) for path in (folder / "inputs").glob("[a-d].*"))
+    assert run(["predict", str(folder / "int8"), *inputs, "--json"]) == 0
+    assert run(["score", str(folder / "int8"), str(folder / "inputs"), "--out", str(folder / "out.csv")]) == 3
+    rows = list(csv.DictReader((folder / "out.csv").open(newline="")))
+    assert [row["file"] for row in rows] == ["a.png", "b.jpg", "c.dcm", "d.dcm"]
+    assert rows[0]["label"] == "sick"
+    assert run(["evaluate", str(folder / "int8")]) == 1  # needs an extra, and says which
+    print("the core environment predicts and scores without torch")
+
+
+if __name__ == "__main__":
+    {"make": make, "use": use}[sys.argv[1]](Path(sys.argv[2]))
