@@ -14,7 +14,7 @@ from PIL import Image
 
 import laennec as ln
 from conftest import tiny_pictures, tiny_recipe
-from laennec import decisions, family, images
+from laennec import decisions, family, images, shelf
 from laennec.bundle import Bundle
 from laennec.cli import run
 from laennec.errors import GateFailed, ImageError, UnknownName, UsageError
@@ -419,7 +419,7 @@ def test_dicom_and_png_of_one_picture_give_one_answer(quantised: Bundle, tmp_pat
 
 
 def test_real_radiographs_run_the_line(real_data: Path, tmp_path: Path) -> None:
-    """Sixty patients of Kermany and the real DICOM files: two epochs, int8, scored; figures are not the point."""
+    """Four hundred images of Kermany and the real DICOM files: six epochs, int8, scored; not a benchmark."""
     import random
     import shutil
 
@@ -432,11 +432,11 @@ def test_real_radiographs_run_the_line(real_data: Path, tmp_path: Path) -> None:
             for sample in random.Random(0).sample(mine, most):
                 (tmp_path / "k" / sample.id).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(sample.path, tmp_path / "k" / sample.id)
-    changes = [f"data.root={tmp_path / 'k'}", "phases.0.epochs=3", "preprocess.size=64", "training.ema=0.8"]
-    recipe = ln.Recipe.read(ln.__path__[0] + "/../../recipes/kermany-quick.toml", changes)
+    changes = [f"data.root={tmp_path / 'k'}", "phases.0.epochs=6", "preprocess.size=64", "training.ema=0.8"]
+    recipe = ln.Recipe.read(shelf.find("kermany-quick"), changes).replace(augmentation={})
     bundle = ln.train(recipe, tmp_path / "run")
     small = ln.export(bundle, "onnxruntime", "int8", out=tmp_path / "int8", auroc_lost=0.05, flipped=0.3)
-    assert ln.evaluate(small).metrics["auroc"].value > 0.6
+    assert ln.evaluate(small).metrics["auroc"].value > 0.8
     dicoms = sorted((real_data / "dicom").glob("*.dcm"))
     answers = list(ln.Predictor(small).predict_many(dicoms))
     assert not [a for a in answers if isinstance(a, Refused)]

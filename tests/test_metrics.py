@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sk
 
+from laennec.decisions import choose_threshold, decide, follow_threshold, truth_of
 from laennec.errors import LaennecError, UsageError
 from laennec.labels import LabelSet
-from laennec.metrics import Judgement, choose_threshold, decide, judge, truth_of
+from laennec.metrics import Judgement, judge
 
 NAN = float("nan")
 TWO = LabelSet(names=("normal", "pneumonia"), positive=("pneumonia",))
@@ -248,3 +249,18 @@ def test_curves_are_thinned_without_losing_shape() -> None:
     # Seen along the diagonal the curve is a function, its vertical steps included.
     assert np.abs(np.interp(fpr + tpr, x + y, y - x) - (tpr - fpr)).max() < 0.003
     assert np.trapezoid(y, x) == pytest.approx(sk.roc_auc_score(truth, score), abs=1e-3)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
+def test_a_followed_threshold_flips_as_few_decisions_as_any(made: list[tuple[float, bool]]) -> None:
+    """No threshold at all agrees with the given decisions on more images."""
+    scores, wanted = np.array([s for s, _ in made]), np.array([w for _, w in made])
+    threshold = follow_threshold(wanted, scores)
+    assert 0 <= threshold <= 1
+    flips = int(((scores >= threshold) != wanted).sum())
+    reachable = [t for t in np.concatenate([[0.0], np.unique(scores), np.nextafter(np.unique(scores), 2)]) if t <= 1]
+    assert flips == min(int(((scores >= t) != wanted).sum()) for t in reachable)
+
+
+def test_a_followed_threshold_takes_the_middle_of_the_widest_gap() -> None:
+    assert follow_threshold([False, False, True], [0.1, 0.2, 0.8]) == 0.5

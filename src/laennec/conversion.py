@@ -33,7 +33,7 @@ def export(
     auroc_lost: float = AUROC_LOST,
     flipped: float = FLIPPED,
 ) -> Bundle:
-    """Export a bundle, fit its thresholds anew on validation, and seal it if it still decides like its parent.
+    """Export a bundle, fit its thresholds to its parent's decisions on validation, and seal it if the gate holds.
 
     Args:
         bundle: the parent, fp32.
@@ -70,7 +70,7 @@ def export(
     )
     after = infer(member.start(card, files, 0), val, out.name)
     bound_to = (feed.split.digest, model_digest(seals(files)))
-    points = operating.fit(card.labels, val.values, after, decision=card.decision, bound_to=bound_to)
+    points = operating.follow(parent.card.operating_points, card.labels, val.values, before, after, bound_to=bound_to)
     card = card.model_copy(update={"operating_points": points})
     gate = _gate(val, (parent.card, before), (card, after), (auroc_lost, flipped))
     progress.say(

@@ -97,6 +97,12 @@ def _round_inside(low: float, high: float) -> float:
     return high
 
 
+def _in_widest(lows: Floats, highs: Floats, allowed: Flags) -> tuple[int, float]:
+    """The widest of the allowed gaps (low, high] between scores, and the threshold in its middle."""
+    best = int(np.where(allowed, highs - np.maximum(lows, 0), -1.0).argmax())
+    return best, 0.0 if highs[best] == 0 else _round_inside(float(max(lows[best], 0.0)), float(highs[best]))
+
+
 def choose_threshold(truth: ArrayLike, score: ArrayLike, rule: Rule) -> tuple[float, float, float]:
     """Threshold that a rule picks on these images, with the sensitivity and specificity it has on them.
 
@@ -152,9 +158,7 @@ def choose_threshold(truth: ArrayLike, score: ArrayLike, rule: Rule) -> tuple[fl
             f"no threshold keeps a specificity of 0.95: too many of the {n} images without the finding score exactly 1",
             "calibrate the model first, or train it longer",
         )
-    widths = np.where(allowed, highs - np.maximum(lows, 0), -1.0)
-    best = int(widths.argmax())
-    threshold = 0.0 if highs[best] == 0 else _round_inside(float(max(lows[best], 0.0)), float(highs[best]))
+    best, threshold = _in_widest(lows, highs, allowed)
     return threshold, int(hits[best]) / p, int(cleared[best]) / n
 
 
@@ -170,3 +174,27 @@ def outcomes(scores: Mapping[str, float], truths: Mapping[str, int], threshold: 
         called = scores[key] >= threshold
         cells[(0 if called else 1) if truth else (2 if called else 3)] += 1
     return cells[0], cells[1], cells[2], cells[3]
+
+
+def follow_threshold(positive: ArrayLike, score: ArrayLike) -> float:
+    """Threshold under which `score` decides most like decisions already made.
+
+    What a derived model's threshold is fitted by: its scores move a little, and choosing by labels anew would jump
+    between equally good gaps and flip decisions the model itself did not change. Of equally good gaps the widest is
+    taken, and its middle.
+
+    Args:
+        positive: [n] bool, the decisions to follow.
+        score: [n] in [0, 1].
+
+    Returns:
+        A threshold in [0, 1], rounded as by `choose_threshold`.
+    """
+    wanted, scores = np.asarray(positive, dtype=bool), np.asarray(score, dtype=np.float64)
+    levels, where = np.unique(scores, return_inverse=True)
+    below_positive = np.concatenate([[0], np.cumsum(np.bincount(where, weights=wanted))])
+    below_negative = np.concatenate([[0], np.cumsum(np.bincount(where, weights=~wanted))])
+    flips = below_positive + (int((~wanted).sum()) - below_negative)
+    lows, highs = np.concatenate([[-1e-9], levels]), np.concatenate([levels, [1.0]])
+    allowed = highs > lows
+    return _in_widest(lows, highs, allowed & (flips == flips[allowed].min()))[1]

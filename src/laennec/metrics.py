@@ -13,13 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from laennec.decisions import Flags, Floats, Indices, Rule, choose_threshold, decide, table_of, truth_of
+from laennec.decisions import Flags, Floats, Indices, decide, table_of, truth_of
 from laennec.errors import LaennecError, extra
 from laennec.intervals import delong, patient_bootstrap, wilson
 from laennec.labels import LabelSet
 from laennec.results import ClassFigures, Estimate, Mistake, ReliabilityBin
-
-__all__ = ["Judgement", "Rule", "choose_threshold", "decide", "judge", "truth_of"]
 
 Points = tuple[tuple[float, float], ...]
 
@@ -159,7 +157,7 @@ def _bootstrapped(
     if low is None or high is None:
         return Estimate(value=value, n=n, method="patient_bootstrap")
     if mirrored:
-        low, high = max(0.0, 2 * value - high), 2 * value - low
+        low, high = max(0.0, 2 * value - high), min(1.0, 2 * value - low)
     return Estimate(value=value, low=min(low, value), high=max(high, value), n=n, method="patient_bootstrap")
 
 

@@ -1,7 +1,8 @@
-"""Operating points: thresholds chosen on validation and bound to the model and split they were fitted on."""
+"""Operating points: thresholds fitted on validation and bound to the model and split they were fitted on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import get_args
 
 import numpy as np
@@ -29,23 +30,61 @@ def fit(
     """
     truth = decisions.truth_of(labels, values)
     score, _, _ = decisions.decide(labels, probabilities, 0.5)
-    known = ~np.isnan(truth)
     points = {}
     for rule in get_args(decisions.Rule):
         try:
-            threshold, sensitivity, specificity = decisions.choose_threshold(truth[known], score[known], rule)
+            threshold, _, _ = decisions.choose_threshold(truth, score, rule)
         except UsageError:
             # A saturated model may hold one rule and not another; only the one it decides by must be there.
             if rule == decision:
                 raise
             continue
-        points[rule] = OperatingPoint(
-            rule=rule,
-            threshold=threshold,
-            sensitivity=sensitivity,
-            specificity=specificity,
-            n=int(known.sum()),
-            split_digest=bound_to[0],
-            model_digest=bound_to[1],
-        )
+        points[rule] = _point(rule, threshold, truth, score, bound_to)
     return points
+
+
+def follow(
+    parents: Mapping[str, OperatingPoint],
+    labels: LabelSet,
+    values: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    *,
+    bound_to: tuple[str, str],
+) -> dict[str, OperatingPoint]:
+    """A derived model's operating points: thresholds under which it decides most like its parent on validation.
+
+    Args:
+        parents: the parent's operating points.
+        labels: the label set.
+        values: ``float [n, labels]``, 1, 0 or NaN; only to say the sensitivity and specificity.
+        before: the parent's probabilities ``float [n, labels]``.
+        after: the derived model's, on the same images.
+        bound_to: digests of the split and of the derived model's files.
+    """
+    truth = decisions.truth_of(labels, values)
+    score, _, _ = decisions.decide(labels, after, 0.5)
+    points = {}
+    for rule, parent in parents.items():
+        _, positive, _ = decisions.decide(labels, before, parent.threshold)
+        threshold = decisions.follow_threshold(positive, score)
+        points[rule] = _point(rule, threshold, truth, score, bound_to)
+    return points
+
+
+def _point(
+    rule: str, threshold: float, truth: np.ndarray, score: np.ndarray, bound_to: tuple[str, str]
+) -> OperatingPoint:
+    known = ~np.isnan(truth)
+    sick, called = truth[known] == 1, score[known] >= threshold
+    return OperatingPoint.model_validate(
+        {
+            "rule": rule,
+            "threshold": threshold,
+            "sensitivity": float(np.mean(called[sick])),
+            "specificity": float(np.mean(~called[~sick])),
+            "n": int(known.sum()),
+            "split_digest": bound_to[0],
+            "model_digest": bound_to[1],
+        }
+    )

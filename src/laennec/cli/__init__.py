@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 line.add_to(app)
 look.add_to(app)
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     try:
-        answer = app(list(arguments) if arguments is not None else None, standalone_mode=False)
+        answer = app(list(arguments) if arguments is not None else None, standalone_mode=False, prog_name="laennec")
     except LaennecError as error:
         _complain(error.message, error.hint)
         return error.exit_code

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import laennec
 from laennec.errors import LaennecError, MissingExtra
 from laennec.images.cache_worker import decode_rows
 from laennec.preprocess import Preprocess
@@ -191,7 +190,7 @@ class Build:
 
     def launch(self) -> subprocess.Popen[str]:
         """A fresh worker process that knows the job."""
-        root = str(Path(laennec.__file__).parents[1])
+        root = str(Path(__file__).parents[2])
         beside = os.environ.get("PYTHONPATH")
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, beside] if beside else [root])}
         process = subprocess.Popen(

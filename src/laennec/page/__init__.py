@@ -6,5 +6,4 @@ from laennec.page.html import comparison_page, report_page
 from laennec.page.text import comparison_text, report_text
 from laennec.page.voice import Language
 
-__all__ = [
-    "Language","comparison_page", "comparison_text", "report_page", "report_text"]
+__all__ = ["Language", "comparison_page", "comparison_text", "report_page", "report_text"]
