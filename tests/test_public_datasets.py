@@ -517,6 +517,9 @@ def test_medmnist_never_unpickles(phantoms: list[Phantom], tmp_path: Path, monke
         with pytest.raises(UntrustedBundle, match="pickled objects") as caught:
             medmnist.load(npz(tmp_path, arrays(phantoms, **{at: trap}), f"{name}.npz"))
         assert caught.value.exit_code == 4
+        (tmp_path / f"{name}-work").mkdir()
+        with pytest.raises(UsageError):  # the second lock, behind the check of the headers
+            medmnist._unpack(tmp_path / f"{name}.npz", tmp_path / f"{name}-work", 0)
     (tmp_path / "raw.npz").write_bytes(__import__("pickle").dumps(Trap()))
     with pytest.raises(UntrustedBundle, match="it is a pickle"):
         medmnist.load(medmnist.Options(root=tmp_path / "raw.npz"))
@@ -560,6 +563,7 @@ def forged(header: bytes, body: bytes = b"") -> bytes:
         (forged(b"{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 28, 28), }"), "has not the bytes"),
         (forged(b"{'descr': '|u1', 'fortran_order': False, 'shape': (20, 28, 28), }", b"x"), "has not the bytes"),
         (forged(b"__import__('os').system('true')"), "header is damaged"),
+        (forged(b"{'descr"), "header is damaged"),
         (b"\x93NUMPY\x09\x00", "header is damaged"),
         (b"", "header is damaged"),
     ],

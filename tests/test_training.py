@@ -201,16 +201,50 @@ def test_models_give_logits_learn_and_freeze(name: str, channels: int) -> None:
     net(images).sum().backward()
     assert net(images).shape == (4, 3)
     assert all(p.grad is not None for p in net.parameters())
-    net.freeze_backbone(True)
+    net.learn("head")
     before = {k: v.clone() for k, v in net.backbone.state_dict().items()}
     net.train()
     net(images)
     assert all(torch.equal(before[k], v) for k, v in net.backbone.state_dict().items())
     assert {n.partition(".")[0] for n, p in net.named_parameters() if p.requires_grad} == {"head"}
-    net.freeze_backbone(False)
+    net.learn("all")
     net.train()
     net(images)
     assert any(not torch.equal(before[k], v) for k, v in net.backbone.state_dict().items())
+
+
+def learning(net: Network) -> int:
+    return sum(p.numel() for p in net.parameters() if p.requires_grad)
+
+
+def test_r4s_three_depths_train_exactly_its_parameters() -> None:
+    """Mission, R4: MobileNetV2 of width 0.5 under dense layers 1024, 512, 4."""
+    member = family.member("models", "timm")
+    options = member.Options(backbone="mobilenetv2_050", weights="none").model_dump(mode="json")
+    architecture = Architecture(name="timm", options=options, head=Head(hidden=(1024, 512)))
+    net = Network(architecture, Preprocess(size=64, channels=3), 4)
+    assert sum(p.numel() for p in net.backbone.parameters()) == 687_680
+    counts = {}
+    for policy in ("head", "last_convs:1", "last_convs:2", "all"):
+        net.learn(policy)
+        counts[policy] = learning(net)
+    assert list(counts.values()) == [1_838_596, 2_045_956, 2_123_076, 1_838_596 + 687_680]
+
+
+def test_policies_freeze_statistics_and_weights_before_their_start_only() -> None:
+    net = network({"name": "cnn"})
+    net.learn("last_stages:1")
+    assert {n.split(".")[1] for n, p in net.named_parameters() if p.requires_grad and n[0] == "b"} == {"6"}
+    net.train()
+    assert not net.backbone[5].norm2.training and net.backbone[6].norm1.training
+    net.learn("last_layers:2")
+    assert {n for n, p in net.backbone.named_parameters() if p.requires_grad} == {
+        "6.skip.0.weight",
+        "6.skip.1.weight",
+        "6.skip.1.bias",
+    }
+    with pytest.raises(UsageError, match="asks for more than"):
+        net.learn("last_convs:99")
 
 
 def test_timm_weights_from_a_file_are_loaded_and_misfits_refused(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class Fit:
             for index, phase in enumerate(self.recipe.phases):
                 if index < at_phase:
                     continue
-                self.network.freeze_backbone(phase.train == "head")
+                self.network.learn(phase.train)
                 optimiser = _optimiser(self.network, phase, self.recipe)
                 scaler = torch.amp.GradScaler(self.device.type, enabled=self.recipe.training.precision == "fp16")
                 first = at_epoch if index == at_phase else 0

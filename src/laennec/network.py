@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from laennec import family
-from laennec.errors import UntrustedBundle
+from laennec.errors import UntrustedBundle, UsageError
 from laennec.labels import LabelSet
 from laennec.preprocess import Preprocess
 
@@ -32,6 +32,7 @@ class Network(nn.Module):
         options = member.Options.model_validate(architecture.options)
         self.channels, self.mean, self.std = preprocess.channels, preprocess.mean, preprocess.std
         self.backbone, features = member.build(options, preprocess.channels, preprocess.size, start)
+        self._frozen: list[nn.Module] = []
         self.head = _head(features, architecture.head.hidden, architecture.head.dropout, outputs)
 
     def forward(self, grey: torch.Tensor) -> torch.Tensor:
@@ -42,19 +43,63 @@ class Network(nn.Module):
         logits: torch.Tensor = self.head(self.backbone(x))
         return logits
 
-    def freeze_backbone(self, frozen: bool) -> None:
-        """Stop or let the backbone learn. A frozen one keeps its batch-norm statistics too: see `train`."""
-        for parameter in self.backbone.parameters():
-            parameter.requires_grad_(not frozen)
-        self._frozen = frozen
+    def learn(self, policy: str) -> None:
+        """Choose what learns: the head always, and of the backbone what `policy` names. See `Phase.train`.
+
+        The frozen layers keep their batch-norm statistics too, whatever `train` is asked for.
+
+        Raises:
+            UsageError: the backbone has fewer parts than the policy asks for.
+        """
+        self._frozen = _frozen_layers(self.backbone, policy)
+        for parameter in self.parameters():
+            parameter.requires_grad_(True)
+        for layer in self._frozen:
+            layer.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Network:
-        """As in torch, but a frozen backbone stays in evaluation mode (pytorch#86590)."""
+        """As in torch, but frozen layers stay in evaluation mode (pytorch#86590)."""
         super().train(mode)
-        if getattr(self, "_frozen", False):
-            self.backbone.eval()
+        for layer in self._frozen:
+            layer.eval()
         return self
+
+
+def _frozen_layers(backbone: nn.Module, policy: str) -> list[nn.Module]:
+    """The backbone's layers that do not learn, in the order they are defined in.
+
+    A layer is a module without modules inside, or with weights of its own (timm's normalisations hold their
+    activation). ``last_convs:n`` lets learn everything from the n-th last convolution on, ``last_layers:n`` from the
+    n-th last layer with weights on, ``last_stages:n`` from the n-th last stage on, a stage being a part of the
+    backbone's outermost sequences.
+    """
+    layers = [m for m in backbone.modules() if not list(m.children()) or list(m.parameters(recurse=False))]
+    if policy in {"all", "head"}:
+        return layers if policy == "head" else []
+    kind, _, count = policy.partition(":")
+    weighty = [module for module in layers if list(module.parameters(recurse=False))]
+    if kind == "last_layers":
+        starts = weighty
+    elif kind == "last_convs":
+        starts = [module for module in weighty if isinstance(module, nn.Conv2d)]
+    else:
+        stages = [[m for m in stage.modules() if m in set(weighty)] for stage in _stages(backbone)]
+        starts = [stage[0] for stage in stages if stage]
+    if int(count) > len(starts):
+        raise UsageError(
+            f"'{policy}' asks for more than the backbone's {len(starts)} {kind.removeprefix('last_')}",
+            'lower the number, or let phases.train = "all"',
+        )
+    return layers[: layers.index(starts[-int(count)])]
+
+
+def _stages(backbone: nn.Module) -> list[nn.Module]:
+    stages: list[nn.Module] = []
+    for child in backbone.children():
+        inside = list(child.children()) if isinstance(child, nn.Sequential | nn.ModuleList) else []
+        stages += inside if len(inside) > 1 else [child]
+    return stages
 
 
 def _head(features: int, hidden: tuple[int, ...], dropout: float, outputs: int) -> nn.Sequential:

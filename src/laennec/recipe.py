@@ -90,14 +90,16 @@ class Phase(_Section):
     """A stretch of training with one choice of what learns.
 
     Attributes:
-        train: ``all``, or ``head`` (the backbone is frozen, its batch-norm statistics included).
+        train: ``all``; ``head``: the backbone is frozen, its batch-norm statistics included; or the head and the end of
+            the backbone, from the n-th last convolution, layer with weights, or stage on: ``last_convs:2``,
+            ``last_layers:20``, ``last_stages:1``.
         learning_rate: peak of the cosine schedule.
         warmup: share of the phase's steps in which the rate rises linearly from 0.
         patience: epochs without a better validation figure before the phase ends; 0 never ends early.
     """
 
     name: str = "training"
-    train: Literal["all", "head"] = "all"
+    train: str = Field(default="all", pattern=r"^(all|head|last_(convs|layers|stages):[1-9][0-9]{0,3})$")
     epochs: int = Field(ge=1, le=10_000)
     learning_rate: float = Field(gt=0.0, le=10.0)
     warmup: float = Field(default=0.1, ge=0.0, lt=1.0)
