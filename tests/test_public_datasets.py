@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from laennec import images
+from laennec import images, storage
 from laennec.datasets import covid_radiography, medmnist, rsna
 from laennec.errors import MissingExtra, UntrustedBundle, UsageError
 from laennec.loader import collect
@@ -594,7 +594,7 @@ def test_medmnist_damaged_files_are_refused_and_leave_nothing(phantoms: list[Pha
     options.root.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
     with pytest.raises(UsageError, match="damaged"):
         medmnist.load(options)
-    cache = medmnist._cache()
+    cache = storage.cache_folder("medmnist")
     assert not list(cache.glob(".*.part"))
 
 

@@ -10,15 +10,17 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from laennec.errors import LaennecError, StorageFull
 
-_CHUNK = 1 << 20
+_STALE = 86_400  # seconds after which what a killed build left behind is swept
 
 
 def canonical(value: Any) -> bytes:
@@ -39,6 +41,16 @@ def file_digest(path: Path) -> str:
     """SHA-256 (64 hex digits) of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cache_folder(name: str) -> Path:
+    """Where derived files of one kind are kept: ``$LAENNEC_CACHE/name``, or ``laennec/name`` in the user's cache."""
+    named = os.environ.get("LAENNEC_CACHE")
+    if named:
+        return Path(named) / name
+    from platformdirs import user_cache_path
+
+    return user_cache_path("laennec") / name
 
 
 def _sync_folder(folder: Path) -> None:
@@ -87,6 +99,52 @@ def replacing(path: Path) -> Iterator[Path]:
             _sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def building(folder: Path, complete: Callable[[], bool]) -> Iterator[Path]:
+    """Yield a new folder beside `folder`; when the block ends well it becomes `folder`, at once.
+
+    Of several processes building the same folder the first to end wins and the others' work is thrown away. What an
+    interrupted or damaged build left at `folder` is moved away whole, as a reader may still look at it.
+
+    Args:
+        folder: where the result goes.
+        complete: whether `folder`, as it stands, is a whole result.
+
+    Raises:
+        StorageFull: the device has no room; `folder` is as it was.
+        LaennecError: another program keeps `folder` from being replaced.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(".*.part"):
+        with suppress(OSError):
+            if left.is_dir() and time.time() - left.stat().st_mtime > _STALE:
+                shutil.rmtree(left, ignore_errors=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        with guard_space(folder):
+            yield part
+            part.chmod(0o755)
+            for _ in range(5):
+                with suppress(OSError):  # something stands there
+                    part.rename(folder)
+                    _sync_folder(folder.parent)
+                    return
+                if complete():
+                    return
+                put_away(folder)
+        raise LaennecError(f"{folder} could not be put in place", "see that no other program holds files in it")
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def put_away(folder: Path) -> None:
+    """Remove a folder that others may be reading: renamed first, so that none sees it half gone."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    with suppress(FileNotFoundError):  # another process was quicker
+        folder.rename(aside / "old")
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

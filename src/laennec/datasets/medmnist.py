@@ -17,9 +17,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
-import tempfile
-import time
 import tokenize
 import zipfile
 import zlib
@@ -79,7 +76,7 @@ def load(options: Options) -> Collection:
     if not root.is_file():
         raise UsageError(f"medmnist: there is no file {root}", "set data.root to a MedMNIST .npz file")
     made_of = {"edition": EDITION, "npz": storage.file_digest(root)}
-    folder = _cache() / storage.digest(made_of)[:16]
+    folder = storage.cache_folder("medmnist") / storage.digest(made_of)[:16]
     if _rows(folder, made_of) is None:
         _build(folder, root, made_of)
     rows = _rows(folder, made_of)
@@ -139,12 +136,6 @@ def _notes(size: int, kermany: bool) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _cache() -> Path:
-    import platformdirs
-
-    return Path(os.environ.get("LAENNEC_CACHE") or platformdirs.user_cache_dir("laennec")) / "medmnist"
-
-
 def _rows(folder: Path, made_of: dict[str, Any]) -> list[dict[str, str]] | None:
     """The index of `folder`, or None unless all its files are there whole."""
     try:
@@ -164,45 +155,15 @@ def _rows(folder: Path, made_of: dict[str, Any]) -> list[dict[str, str]] | None:
 
 
 def _build(folder: Path, root: Path, made_of: dict[str, Any]) -> None:
-    """Unpack beside `folder`, then rename; whoever finishes first wins, the others throw theirs away."""
+    """Unpack into `folder`."""
     size, counts = _check(root)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".{folder.name}.*.part"):
-        if time.time() - left.stat().st_mtime > 86_400:  # of a build killed more than a day ago
-            shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-    try:
-        with storage.guard_space(folder):
-            rows = _unpack(root, work, sum(counts.values()))
-            with storage.replacing(work / "index.csv") as part, part.open("w", newline="", encoding="utf-8") as stream:
-                writer = csv.writer(stream)
-                writer.writerow(_COLUMNS)
-                writer.writerows(rows)
-            storage.write_json(work / "medmnist.json", {**made_of, "size": size})
-            work.chmod(0o755)
-            _place(work, folder, made_of)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _place(work: Path, folder: Path, made_of: dict[str, Any]) -> None:
-    for _ in range(5):
-        if _rows(folder, made_of) is not None:
-            return
-        if folder.exists():  # left by an interrupted build: move it away whole, as a reader may look
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-            try:
-                folder.rename(old / "old")
-            except FileNotFoundError:
-                pass
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
-        try:
-            work.rename(folder)
-            return
-        except OSError:
-            continue
-    raise LaennecError(f"{folder} could not be put in place", "see that no other program holds files in it")
+    with storage.building(folder, lambda: _rows(folder, made_of) is not None) as work:
+        rows = _unpack(root, work, sum(counts.values()))
+        with storage.replacing(work / "index.csv") as part, part.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(_COLUMNS)
+            writer.writerows(rows)
+        storage.write_json(work / "medmnist.json", {**made_of, "size": size})
 
 
 def _check(root: Path) -> tuple[int, dict[str, int]]:

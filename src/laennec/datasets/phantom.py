@@ -9,12 +9,9 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -66,7 +63,9 @@ def load(options: Options) -> Collection:
         StorageFull: the device has no room; nothing half-made is left.
     """
     recipe = _recipe(options)
-    folder = options.root.expanduser() if options.root else _cache() / storage.digest(recipe)[:16]
+    folder = (
+        options.root.expanduser() if options.root else storage.cache_folder("phantom") / storage.digest(recipe)[:16]
+    )
     if not _complete(folder, recipe):
         _build(folder, recipe, options)
     with (folder / "index.csv").open(newline="", encoding="utf-8") as stream:
@@ -89,12 +88,6 @@ def load(options: Options) -> Collection:
 
 def _recipe(options: Options) -> dict[str, Any]:
     return {"edition": EDITION, **options.model_dump(include={"patients", "size", "seed", "format"})}
-
-
-def _cache() -> Path:
-    import platformdirs
-
-    return Path(os.environ.get("LAENNEC_CACHE") or platformdirs.user_cache_dir("laennec")) / "phantom"
 
 
 def _sample(row: dict[str, str], folder: Path, labels: LabelSet) -> Sample:
@@ -135,56 +128,21 @@ def _complete(folder: Path, recipe: dict[str, Any]) -> bool:
 
 
 def _build(folder: Path, recipe: dict[str, Any], options: Options) -> None:
-    """Draw everything beside `folder`, then rename; whoever finishes first wins, the others throw theirs away."""
+    """Draw everything into `folder`."""
     if options.format != "png":
         with extra("dicom"):
             import pydicom  # noqa: F401
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-    try:
-        with storage.guard_space(folder):
-            for kind in ("images", "masks"):
-                (work / kind).mkdir()
-            storage.write_json(work / "phantom.json", recipe)
-            rows = _draw(work, options)
-            parts = _parts(options)
-            with storage.replacing(work / "index.csv") as part, part.open("w", newline="", encoding="utf-8") as stream:
-                writer = csv.DictWriter(stream, _COLUMNS)
-                writer.writeheader()
-                for row in sorted(rows, key=lambda r: str(r["id"])):
-                    writer.writerow({**row, "split": parts[row["patient"]], "boxes": json.dumps(row["boxes"])})
-            work.chmod(0o755)
-            _place(work, folder, recipe)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _place(work: Path, folder: Path, recipe: dict[str, Any]) -> None:
-    for _ in range(5):
-        if _complete(folder, recipe):
-            return
-        if folder.exists():  # an interrupted folder: move it away whole, as a reader may look
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-            try:
-                folder.rename(old / "old")
-            except FileNotFoundError:
-                pass
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
-        try:
-            work.rename(folder)
-            return
-        except OSError:
-            continue
-    raise LaennecError(f"{folder} could not be put in place", "see that no other program holds files in it")
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what builds killed more than a day ago left behind."""
-    for left in folder.parent.glob(f".{folder.name}.*.part"):
-        if time.time() - left.stat().st_mtime > 86_400:
-            shutil.rmtree(left, ignore_errors=True)
+    with storage.building(folder, lambda: _complete(folder, recipe)) as work:
+        for kind in ("images", "masks"):
+            (work / kind).mkdir()
+        storage.write_json(work / "phantom.json", recipe)
+        rows = _draw(work, options)
+        parts = _parts(options)
+        with storage.replacing(work / "index.csv") as part, part.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, _COLUMNS)
+            writer.writeheader()
+            for row in sorted(rows, key=lambda r: str(r["id"])):
+                writer.writerow({**row, "split": parts[row["patient"]], "boxes": json.dumps(row["boxes"])})
 
 
 def _parts(options: Options) -> dict[str, str]:

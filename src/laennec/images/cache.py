@@ -13,9 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +30,6 @@ from laennec.samples import Sample
 
 _VERSION = 1  # raise it when reading or resizing changes a pixel
 _FEW = 64
-_STALE = 24 * 3600.0  # seconds after which the folder of a builder that was killed is swept away
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +49,6 @@ class Decoded:
     folder: Path
 
 
-def cache_folder() -> Path:
-    """``$LAENNEC_CACHE``, or ``laennec/images`` in the user's cache folder."""
-    named = os.environ.get("LAENNEC_CACHE")
-    if named:
-        return Path(named)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("laennec", appauthor=False) / "images"
-
-
 def decoded(
     samples: Sequence[Sample], preprocess: Preprocess, folder: Path | None = None, workers: int | None = None
 ) -> Decoded:
@@ -71,7 +57,7 @@ def decoded(
     Args:
         samples: in the order wanted; ids must differ.
         preprocess: only what decides the pixels counts.
-        folder: where the cache lies; `cache_folder()` by default.
+        folder: where the cache lies; `storage.cache_folder` by default.
         workers: processes that decode; the cores by default, 0 to decode in this process. Fewer than 64 images are
             decoded in this process in any case.
 
@@ -81,7 +67,7 @@ def decoded(
         MissingExtra: a library that the images need is not installed. An image that cannot be read raises nothing:
             it is listed in `refused`.
     """
-    folder = folder or cache_folder()
+    folder = folder or storage.cache_folder("images")
     final = folder / _key(samples, preprocess)
     ids = [sample.id for sample in samples]
     try:
@@ -133,51 +119,18 @@ def _open(final: Path, ids: list[str], preprocess: Preprocess) -> Decoded | None
     except (LaennecError, KeyError, TypeError, ValueError):
         pass
     progress.say("the image cache is damaged; it is made again")
-    _put_away(final)
+    storage.put_away(final)
     return None
 
 
-def _put_away(final: Path) -> None:
-    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent))
-    try:
-        final.rename(aside / "damaged")
-    except FileNotFoundError:  # another process was quicker
-        pass
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
 def _make(final: Path, samples: Sequence[Sample], preprocess: Preprocess, workers: int | None) -> Decoded:
-    final.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(final.parent)
-    part = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent))
     ids = [sample.id for sample in samples]
-    try:
-        with storage.guard_space(final):
-            _build(part, samples, preprocess, workers)
-            part.chmod(0o755)
-            try:
-                part.rename(final)
-            except OSError:
-                winner = _open(final, ids, preprocess)
-                if winner is not None:
-                    return winner
-                part.rename(final)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with storage.building(final, lambda: _open(final, ids, preprocess) is not None) as part:
+        _build(part, samples, preprocess, workers)
     made = _open(final, ids, preprocess)
     if made is None:
         raise LaennecError("the image cache was damaged as it was made", "check the disk, then run it again")
     return made
-
-
-def _sweep(folder: Path) -> None:
-    for left in folder.glob(".*.part"):
-        try:
-            if time.time() - left.stat().st_mtime > _STALE:
-                shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            continue
 
 
 def _build(part: Path, samples: Sequence[Sample], preprocess: Preprocess, workers: int | None) -> None:
