@@ -13,15 +13,17 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from laennec import onnxfile
+from laennec import onnxfile, storage
 from laennec.bundle import Bundle, open_bundle
 from laennec.cli import run
 from laennec.errors import UntrustedBundle, UsageError
+from laennec.runtime import start
 
 
 @pytest.fixture
 def copied(quantised: Bundle, tmp_path: Path) -> Path:
     shutil.copytree(quantised.path, tmp_path / "b")
+    (tmp_path / "b" / "reports").mkdir(exist_ok=True)
     return tmp_path / "b"
 
 
@@ -42,6 +44,18 @@ def test_the_card_records_parent_split_and_what_the_weights_had_seen(trained: Bu
     assert trained.card.operating_point.model_digest != quantised.card.operating_point.model_digest
 
 
+def reseal(folder: Path, **changes: object) -> None:
+    """Edit a card as somebody would who knows how it is sealed."""
+    edit(folder, **changes)
+    card = json.loads((folder / "card.json").read_text())
+    edit(folder, seal=storage.digest({k: v for k, v in card.items() if k != "seal"}))
+
+
+def fail_gate(folder: Path) -> None:
+    gate = json.loads((folder / "card.json").read_text())["gate"]
+    reseal(folder, gate=gate | {"passed": False})
+
+
 def flip_a_byte(folder: Path) -> None:
     data = bytearray((folder / "model.onnx").read_bytes())
     data[len(data) // 2] ^= 1
@@ -57,7 +71,13 @@ ATTACKS = {
     "a flipped bit": flip_a_byte,
     "a truncated file": lambda f: (f / "model.onnx").write_bytes((f / "model.onnx").read_bytes()[:-9]),
     "a missing file": lambda f: (f / "model.onnx").unlink(),
-    "a pickle beside": lambda f: (f / "reports.bin").write_bytes(pickle.dumps({"a": 1})),
+    "a pickle beside": lambda f: (f / "notes").write_bytes(pickle.dumps({"a": 1}, protocol=0)),
+    "a pickle among the reports": lambda f: (f / "reports" / "a.bin").write_bytes(pickle.dumps({"a": 1})),
+    "an edited threshold": lambda f: edit(f, decision="rule_in"),
+    "labels in another order": lambda f: edit(f, labels={"names": ["sick", "normal"], "positive": ["sick"]}),
+    "another backend": lambda f: reseal(f, backend="torch"),
+    "a gate that failed": fail_gate,
+    "no model file": lambda f: reseal(f, files={}),
     "a pickle by name": lambda f: (f / "weights.pt").write_bytes(b"anything"),
     "a torch archive under another name": plant_zip,
     "a card that is not JSON": lambda f: (f / "card.json").write_text("{"),
@@ -65,7 +85,7 @@ ATTACKS = {
     "a card of another version": lambda f: edit(f, version=2),
     "a file outside the folder": lambda f: edit(f, files={"../model.onnx": {"sha256": "0" * 64, "bytes": 1}}),
     "a file of another kind": lambda f: edit(f, files={"run.py": {"sha256": "0" * 64, "bytes": 1}}),
-    "no operating point": lambda f: edit(f, operating_points={}),
+    "no operating point": lambda f: reseal(f, operating_points={}),
 }
 
 
@@ -73,7 +93,7 @@ ATTACKS = {
 def test_tampering_is_refused_with_exit_code_4(copied: Path, attack: str, capsys: pytest.CaptureFixture[str]) -> None:
     ATTACKS[attack](copied)
     with pytest.raises(UntrustedBundle) as caught:
-        open_bundle(copied)
+        start(open_bundle(copied))
     assert caught.value.hint
     assert run(["predict", str(copied), "x.png"]) == 4
     assert capsys.readouterr().err.startswith("error: ")
@@ -81,7 +101,7 @@ def test_tampering_is_refused_with_exit_code_4(copied: Path, attack: str, capsys
 
 def test_a_threshold_of_another_model_is_refused(trained: Bundle, copied: Path) -> None:
     points = json.loads((trained.path / "card.json").read_text())["operating_points"]
-    edit(copied, operating_points=points)
+    reseal(copied, operating_points=points)
     with pytest.raises(UntrustedBundle, match="fitted for another model"):
         open_bundle(copied)
 
@@ -118,6 +138,38 @@ def test_external_data_and_foreign_operators_are_found_at_any_depth(
 ) -> None:
     with pytest.raises(UntrustedBundle):
         onnxfile.check(model(domain, external, in_subgraph))
+
+
+def field(number: int, payload: bytes | int, key_bits: int = 0) -> bytes:
+    """One protobuf field by hand; `key_bits` are set above the 32 bits that protobuf looks at."""
+
+    def varint(value: int) -> bytes:
+        out = bytearray()
+        while value > 0x7F:
+            out.append(value & 0x7F | 0x80)
+            value >>= 7
+        return bytes([*out, value])
+
+    kind = 0 if isinstance(payload, int) else 2
+    body = varint(payload) if isinstance(payload, int) else varint(len(payload)) + payload
+    return varint(number << 3 | kind | key_bits) + body
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        field(13, b"x", key_bits=1 << 32),
+        field(14, 1, key_bits=1 << 32),
+        field(14, 1 + (1 << 32)),
+        field(14, 1),
+    ],
+)
+@pytest.mark.parametrize("where", ["initializer", "function attribute"])
+def test_hand_made_encodings_do_not_hide_external_data(tensor: bytes, where: str) -> None:
+    in_graph, in_function = field(7, field(5, tensor)), model() + field(25, field(11, field(5, tensor)))
+    data = in_graph if where == "initializer" else in_function
+    with pytest.raises(UntrustedBundle):
+        onnxfile.check(data)
 
 
 def test_what_is_no_onnx_file_is_refused() -> None:

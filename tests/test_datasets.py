@@ -76,7 +76,10 @@ def test_real_kermany_has_the_published_counts_and_no_straddling_patient(real_da
 
 
 def test_folder_with_split_folders(tmp_path: Path) -> None:
-    for split in ("train", "valid", "test"):
+    for split in ("train", "test", "valid"):
+        if split == "valid":
+            with pytest.raises(UsageError, match="no val folder, and nothing says"):
+                folder.load(folder.Options(root=tmp_path))
         for label in ("normal", "sick"):
             picture(tmp_path / split / label / "a.png")
     collection = folder.load(folder.Options(root=tmp_path))
@@ -142,7 +145,7 @@ def test_table_reads_parquet_like_csv(tmp_path: Path) -> None:
 
 
 def test_table_with_several_label_columns_knows_unknown(tmp_path: Path) -> None:
-    write(tmp_path, ["path,nodule,effusion,patient", "a.png,1,,1", "b.png,0,1,2"])
+    write(tmp_path, ["path,nodule,effusion,patient", "a.png,1.0,,1", "b.png,0,1,2"])
     options = table.Options(root=tmp_path / "t.csv", labels=("nodule", "effusion"), positive=("nodule",))
     collection = table.load(options)
     assert not collection.labels.exclusive
@@ -154,6 +157,7 @@ def test_table_with_several_label_columns_knows_unknown(tmp_path: Path) -> None:
     ("lines", "says"),
     [
         ([HEADER, *ROWS, "a.png,sick,9,test"], "1 rows repeat an image: row 6"),
+        ([HEADER, *ROWS, "./b.png,sick,9,test"], "1 rows repeat an image: row 6"),
         ([HEADER, *ROWS, "e.png,sick,9,test"], "name an image that is not there: row 6"),
         ([HEADER, *ROWS[:3], "d.png,normal,1,test"], "a second split: row 5"),
         ([HEADER, *ROWS[:3], "d.png,normal,,test"], "have no patient: row 5"),

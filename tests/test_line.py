@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from conftest import tiny_pictures, tiny_recipe
 from laennec import decisions, family, images, shelf
 from laennec.bundle import Bundle
 from laennec.cli import run
-from laennec.errors import GateFailed, ImageError, UnknownName, UsageError
+from laennec.errors import GateFailed, ImageError, MissingExtra, UnknownName, UsageError
 from laennec.results import Refused, Report
 from laennec.runtime import start
 
@@ -62,7 +63,7 @@ def test_validation_gives_back_the_frozen_operating_point(trained: Bundle) -> No
 
 
 def test_another_data_set_is_not_the_split_the_bundle_was_made_with(trained: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="split digest differs"):
+    with pytest.raises(UsageError, match="other images or split"):
         ln.evaluate(trained, "test", root=tiny_pictures(tmp_path / "other", patients=40))
 
 
@@ -97,8 +98,10 @@ def test_onnx_fp32_can_be_quantised_and_the_parent_chain_holds(trained: Bundle, 
     small = ln.export(graph, "onnxruntime", "int8", out=tmp_path / "b", auroc_lost=0.1, flipped=0.3)
     assert (graph.card.parent, small.card.parent) == (trained.digest, graph.digest)
     assert ln.export(trained, "onnxruntime", "fp32", out=tmp_path / "a").digest == graph.digest
-    with pytest.raises(UsageError, match="not empty"):
+    with pytest.raises(UsageError, match="holds another bundle"):
         ln.export(trained, "onnxruntime", "int8", out=tmp_path / "a")
+    with pytest.raises(UsageError, match="is not empty"):
+        ln.export(trained, "onnxruntime", "int8", out=tmp_path)
 
 
 def test_a_gate_that_does_not_hold_seals_nothing(trained: Bundle, tmp_path: Path) -> None:
@@ -106,6 +109,35 @@ def test_a_gate_that_does_not_hold_seals_nothing(trained: Bundle, tmp_path: Path
         ln.export(trained, "onnxruntime", "int8", out=tmp_path / "x", auroc_lost=-0.5)
     assert caught.value.exit_code == 1
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("left", ["models", "hidden"])
+def test_an_export_that_was_cut_is_taken_up_again(trained: Bundle, tmp_path: Path, left: str) -> None:
+    """A killed export leaves nothing at its place; what it leaves beside is no obstacle."""
+    (tmp_path / ".x.abc.part").mkdir()
+    if left == "hidden":
+        (tmp_path / "x").mkdir()
+        (tmp_path / "x" / ".DS_Store").touch()
+    assert ln.export(trained, "onnxruntime", "fp32", out=tmp_path / "x").card.parent == trained.digest
+
+
+def test_other_labels_of_the_same_images_are_not_the_bundles_data(pictures: Path, tmp_path: Path) -> None:
+    """The split's digest would not tell: it holds ids alone."""
+    rows = ["path,label,patient,split"]
+    for number, path in enumerate(sorted(pictures.rglob("*.png"))):
+        part = ("train", "val", "test")[number // 2 % 60 // 2 % 3]
+        rows.append(f"{path.relative_to(pictures)},{path.parent.name},{path.name[:4]},{part}")
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(rows))
+    data = {"name": "table", "root": str(table), "images": str(pictures), "positive": ["sick"]}
+    recipe = tiny_recipe(pictures, data=data, phases=[{"epochs": 1, "learning_rate": 1e-3}])
+    bundle = ln.train(recipe, tmp_path / "run")
+    swap = {"sick": "normal", "normal": "sick"}
+    swapped = [",".join([f[0], swap[f[1]], *f[2:]]) for f in (row.split(",") for row in rows[1:])]
+    table.write_text("\n".join([rows[0], *swapped]))
+    for ask in (lambda: ln.evaluate(bundle), lambda: ln.train(recipe, tmp_path / "run")):
+        with pytest.raises(UsageError, match="other labels or patients"):
+            ask()
 
 
 def test_prediction_and_evaluation_tell_one_truth(quantised: Bundle) -> None:
@@ -179,8 +211,42 @@ def test_score_does_the_rest_of_a_folder_with_bad_files(
         assert rows[0]["file"] == "=cmd.png"
     assert [r["file"] for r in rows[1:]] == sorted(r["file"] for r in rows[1:])
     assert {r["label"] for r in rows} == {"normal", "sick"}
-    refused = list(csv.DictReader((tmp_path / "out.refused.csv").open(newline="")))
+    refused = list(csv.DictReader((tmp_path / f"out.{kind}.refused.csv").open(newline="")))
     assert [(r["id"], r["code"]) for r in refused] == [("empty.png", "empty")]
+
+
+def test_a_file_name_that_is_no_utf8_is_scored_too(quantised: Bundle, tmp_path: Path) -> None:
+    folder = tiny_pictures(tmp_path / "in", patients=2)
+    source = folder / "sick" / "p001_0.png"
+    try:
+        source.rename(Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png")))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    scored = ln.score(ln.Predictor(quantised), folder, tmp_path / "out.csv")
+    assert scored.images == 4 and "caf\\xe9.png" in (tmp_path / "out.csv").read_text()
+
+
+def test_results_inside_the_scored_folder_are_not_scored(quantised: Bundle, tmp_path: Path) -> None:
+    folder = tiny_pictures(tmp_path / "in", patients=2)
+    (folder / "bad.png").write_text("no image")
+    for _ in range(2):
+        scored = ln.score(ln.Predictor(quantised), folder, folder / "out.csv")
+        assert (scored.images, [r.id for r in scored.refused]) == (4, ["bad.png"])
+
+
+def test_a_missing_extra_refuses_one_file_not_the_batch(
+    quantised: Bundle, some_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = images.load
+
+    def without_dicom(source: Path, *rest: object) -> object:
+        if source.name == "note.png":
+            raise MissingExtra("this needs the library 'pydicom'", 'pip install "laennec[dicom]"')
+        return load(source, *rest)
+
+    monkeypatch.setattr(images, "load", without_dicom)
+    answers = list(ln.Predictor(quantised).predict_many(some_files))
+    assert [a.code if isinstance(a, Refused) else "" for a in answers] == ["", "", "missing_extra", "not_found"]
 
 
 def test_score_refuses_what_it_cannot_write_or_find(
@@ -231,6 +297,7 @@ def test_several_labels_at_once_run_the_line(pictures: Path, tmp_path: Path) -> 
     assert report.metrics["auroc"].value > 0.85
     assert [row.label for row in report.per_class] == ["spot", "dark"]
     graph = ln.export(bundle, out=tmp_path / "onnx")
+    assert ln.compare([bundle, graph]).rows[1].against_first["flipped"] == 0
     prediction = ln.Predictor(graph).predict(pictures / "sick" / "p001_0.png")
     assert set(prediction.probabilities) == {"spot", "dark"}
 
@@ -243,11 +310,10 @@ def test_unreadable_training_images_are_left_out_and_told(
     broken.write_bytes(broken.read_bytes()[:60])
     monkeypatch.delenv("LAENNEC_QUIET")
     bundle = ln.train(tiny_recipe(folder, phases=[{"epochs": 1, "learning_rate": 1e-3}]), tmp_path / "run")
-    assert sum(bundle.card.data.images.values()) == 80
-    part = next(p for p in ("train", "val", "test") if p in bundle.card.data.images)
-    assert part == "train"
     refused = [r for p in ("train", "val", "test") for r in ln.evaluate(bundle, p).refused]
     assert [r.id for r in refused] == ["sick/p001_0.png"]
+    seen = bundle.card.data.images
+    assert seen["train"] + seen["val"] == sum(ln.evaluate(bundle, p).images for p in ("train", "val"))
     assert "p001_0.png" in capsys.readouterr().err
 
 
@@ -450,8 +516,21 @@ def test_decisions_follow_the_positive_labels() -> None:
     assert positive.tolist() == [True, False] and decided.tolist() == [1, 0]
 
 
-def test_a_grey_jpeg_of_the_models_size_reaches_the_model_unchanged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_a_grey_image_of_the_models_size_reaches_the_model_unchanged(tmp_path: Path, kind: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    read, _ = images.load(tmp_path / "a.png", ln.Preprocess(size=32))
-    assert np.array_equal(read, pixels)
+    Image.fromarray(pixels).save(tmp_path / f"a.{kind}")
+    read, _ = images.load(tmp_path / f"a.{kind}", ln.Preprocess(size=32))
+    assert np.array_equal(read, np.asarray(Image.open(tmp_path / f"a.{kind}")))
+
+
+def test_decisions_of_any_label_count_as_flipped() -> None:
+    """Bacterial and viral swapped: the positive finding stays, every decision changes."""
+    labels = ln.LabelSet(names=("NORMAL", "BACTERIAL", "VIRAL"), positive=("BACTERIAL", "VIRAL"))
+    before = np.array([[0.1, 0.8, 0.1], [0.9, 0.05, 0.05]])
+    assert decisions.differ(labels, before, before[:, [0, 2, 1]], (0.5, 0.5)).tolist() == [True, False]
+    several = ln.LabelSet(names=("nodule", "effusion"), exclusive=False, positive=("nodule",))
+    assert decisions.differ(several, [[0.9, 0.2], [0.1, 0.2]], [[0.9, 0.7], [0.2, 0.1]], (0.5, 0.5)).tolist() == [
+        True,
+        False,
+    ]

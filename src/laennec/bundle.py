@@ -2,14 +2,13 @@
 
 The card says what the model is, how its input is prepared, its labels, thresholds and parent, and names every file
 with its SHA-256. A sealed bundle never changes; reports and histories lie beside it and name its digest. Nothing in
-a bundle can run code: files are safetensors, ONNX or JSON, and a folder that holds a pickle is refused.
+a bundle can run code: files are safetensors, ONNX or JSON, and a folder that holds anything else is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +27,8 @@ from laennec.results import OperatingPoint
 CARD = "card.json"
 _MODEL_KINDS = {".safetensors", ".onnx"}
 _KINDS = {*_MODEL_KINDS, ".json"}
-_PICKLE_SUFFIXES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".dill", ".npz"}
+_BESIDE = {"reports", "checkpoints"}
+_BESIDE_KINDS = {".json", ".html", ".csv", ".safetensors"}
 
 
 class _Part(BaseModel):
@@ -82,9 +82,9 @@ class Gate(_Part):
         images: validation images both were run on.
         largest_difference: largest absolute difference of any probability.
         auroc_parent, auroc: of parent and of this model.
-        flipped: share of images decided otherwise, each model at its own operating point.
-        auroc_lost_limit, flipped_limit: what the gate allows.
-        passed: whether both limits hold.
+        flipped: share of images decided otherwise, the child's threshold fitted on other patients.
+        auroc_lost_limit, flipped_limit, largest_difference_limit: what the gate allows; None where anything goes.
+        passed: whether the limits hold.
     """
 
     images: int
@@ -94,6 +94,7 @@ class Gate(_Part):
     flipped: float
     auroc_lost_limit: float
     flipped_limit: float
+    largest_difference_limit: float | None
     passed: bool
 
 
@@ -106,6 +107,7 @@ class Card(_Part):
         decision: the rule `predict` uses unless told otherwise.
         recipe: as it was run, defaults filled in; read it with `Bundle.recipe`.
         parent: digest of the bundle this one was derived from.
+        seal: SHA-256 of the card without this line. It tells damage and careless edits; it is no signature.
     """
 
     version: Literal[1] = 1
@@ -128,6 +130,7 @@ class Card(_Part):
     made: str
     laennec: str
     files: dict[str, FileSeal] = {}
+    seal: str = ""
 
     @property
     def operating_point(self) -> OperatingPoint:
@@ -155,8 +158,8 @@ class Bundle:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the card, and through it of every file."""
-        return storage.digest(self.card.model_dump(mode="json"))
+        """SHA-256 of the card's content, and through it of every file."""
+        return self.card.seal
 
     @property
     def name(self) -> str:
@@ -195,7 +198,8 @@ def seal(folder: Path, card: Card, files: Mapping[str, bytes]) -> Bundle:
         _check_content(name, data)
         storage.write_bytes(folder / name, data)
     sealed = card.model_copy(update={"files": seals(files)})
-    _check_thresholds(sealed)
+    sealed = sealed.model_copy(update={"seal": _seal_of(sealed)})
+    _check_promises(sealed)
     storage.write_json(folder / CARD, sealed.model_dump(mode="json"))
     return open_bundle(folder)
 
@@ -223,12 +227,14 @@ def open_bundle(path: str | Path) -> Bundle:
         hint = "finish it: run the same train command again" if unfinished else "give the folder that holds card.json"
         raise UsageError(f"{folder} is not a bundle: it has no {CARD}", hint)
     card = _read_card(folder / CARD)
-    refuse_pickles(folder)
+    _refuse_strangers(folder, card.files)
     for name, seal_ in card.files.items():
         if Path(name).name != name or name.startswith(".") or "\\" in name or Path(name).suffix not in _KINDS:
             raise UntrustedBundle(f"the card names the file '{name[:60]}'", "a bundle holds .safetensors, .onnx, .json")
         _check_content(name, _verified(folder, name, seal_))
-    _check_thresholds(card)
+    if card.seal != _seal_of(card):
+        raise UntrustedBundle(f"{CARD} was changed after it was sealed", "copy the bundle again")
+    _check_promises(card)
     return Bundle(folder, card)
 
 
@@ -259,10 +265,13 @@ def _verified(folder: Path, name: str, expected: FileSeal) -> bytes:
 
 def _check_content(name: str, data: bytes) -> None:
     suffix = Path(name).suffix
-    if _is_pickle(data):
-        raise UntrustedBundle(f"{name} is a pickle, which can run code", "laennec opens safetensors and ONNX only")
     if suffix == ".onnx":
         onnxfile.check(data)
+    elif suffix == ".json":
+        try:
+            json.loads(data)
+        except ValueError as error:
+            raise UntrustedBundle(f"{name} is not JSON", "make the bundle again") from error
     elif suffix == ".safetensors":
         length = int.from_bytes(data[:8], "little")
         try:
@@ -273,41 +282,34 @@ def _check_content(name: str, data: bytes) -> None:
             raise UntrustedBundle(f"{name} is not a safetensors file", "make the bundle again")
 
 
-def refuse_pickles(folder: Path) -> None:
-    """Refuse a folder that holds a pickle under any name, listed in a card or not. Raises `UntrustedBundle`."""
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file():
-            continue
-        if path.suffix.lower() in _PICKLE_SUFFIXES:
-            found = True
-        else:
-            with path.open("rb") as stream:
-                head = stream.read(4)
-                stream.seek(max(0, path.stat().st_size - 1))
-                found = _looks_pickled(head, stream.read(1)) or (head[:2] == b"PK" and _zip_has_pickle(path))
-        if found:
+def _refuse_strangers(folder: Path, files: Mapping[str, FileSeal]) -> None:
+    """Refuse a bundle folder that holds more than its card names, reports beside it, and hidden files.
+
+    What may not be there need not be recognised: a pickle hides under any name and in any protocol.
+    """
+    for path in sorted(folder.iterdir()):
+        known = path.name == CARD or path.name in files or path.name.startswith(".")
+        if not known and not (path.is_dir() and path.name in _BESIDE):
             raise UntrustedBundle(
-                f"{path.relative_to(folder)} is a pickle, which can run code", "laennec opens safetensors and ONNX only"
+                f"{path.name} is not named in the card", "a bundle holds its card's files and reports/, nothing else"
+            )
+    for path in sorted(p for name in _BESIDE for p in (folder / name).rglob("*") if p.is_file()):
+        if path.suffix not in _BESIDE_KINDS:
+            raise UntrustedBundle(
+                f"{path.relative_to(folder).as_posix()} is no report", "reports are JSON, HTML and CSV files"
             )
 
 
-def _is_pickle(data: bytes) -> bool:
-    return _looks_pickled(data[:4], data[-1:]) or data[:2] == b"PK"
+def _seal_of(card: Card) -> str:
+    return storage.digest(card.model_dump(mode="json", exclude={"seal"}))
 
 
-def _looks_pickled(head: bytes, last: bytes) -> bool:
-    return len(head) >= 2 and head[0] == 0x80 and 2 <= head[1] <= 5 and last == b"."
-
-
-def _zip_has_pickle(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(Path(name).suffix in _PICKLE_SUFFIXES for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
-        return False
-
-
-def _check_thresholds(card: Card) -> None:
+def _check_promises(card: Card) -> None:
+    """A card's thresholds are of this model, its gate holds, and the model's files are there."""
+    if not any(Path(name).suffix in _MODEL_KINDS for name in card.files):
+        raise UntrustedBundle("the card names no model file", "make the bundle again")
+    if card.gate is not None and not card.gate.passed:
+        raise UntrustedBundle("the card says that its gate does not hold", "export the bundle again")
     if card.decision not in card.operating_points:
         raise UntrustedBundle(f"the card decides by '{card.decision}' but has no such operating point", "make it again")
     here = model_digest(card.files)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from laennec import hardware, intervals, loader, page, progress, storage
 from laennec.backends import Session
 from laennec.bundle import Bundle, open_bundle
-from laennec.errors import UsageError
+from laennec.errors import LaennecError, UsageError
 from laennec.evaluation import evaluate, report_folder
 from laennec.page import Language
 from laennec.results import Comparison, ComparisonRow, Report
@@ -52,16 +54,17 @@ def compare(
     opened = [b if isinstance(b, Bundle) else open_bundle(b) for b in bundles]
     if len(opened) < 2:
         raise UsageError("a comparison needs two bundles or more", "laennec compare BUNDLE BUNDLE…")
-    first = opened[0].card.data.split_digest
+    first = opened[0].card.data
     for bundle in opened[1:]:
-        if bundle.card.data.split_digest != first:
+        seen = bundle.card.data
+        if (seen.split_digest, seen.collection_digest) != (first.split_digest, first.collection_digest):
             raise UsageError(
-                f"'{bundle.name}' was made with another split than '{opened[0].name}': its test images may be the "
-                "other's training images",
+                f"'{bundle.name}' was made with another split or other labels than '{opened[0].name}': its test images "
+                "may be the other's training images",
                 "compare bundles trained on the same data with the same [split]",
             )
     reports = [_report(bundle, split, root, language) for bundle in opened]
-    latencies, rates = _times([start(bundle) for bundle in opened], _images(opened[0], split, root))
+    latencies, rates = _times([(start(bundle), _images(bundle, split, root)) for bundle in opened])
     rows = tuple(
         _row(bundle, report, reports[0], latency, rate, float(np.median(latencies[0])))
         for bundle, report, latency, rate in zip(opened, reports, latencies, rates, strict=True)
@@ -88,9 +91,10 @@ def _report(bundle: Bundle, split: str, root: str | Path | None, language: Langu
     """The bundle's own report of that part if it is of this very bundle, else a new one."""
     path = report_folder(bundle, split) / "report.json"
     if path.is_file():
-        report = Report.model_validate(storage.read_json(path))
-        if report.bundle_digest == bundle.digest:
-            return report
+        with suppress(ValidationError, LaennecError):  # of another version, or damaged: judged again
+            report = Report.model_validate(storage.read_json(path))
+            if report.bundle_digest == bundle.digest and report.laennec == VERSION:
+                return report
     return evaluate(bundle, split, root=root, language=language)
 
 
@@ -99,23 +103,23 @@ def _images(bundle: Bundle, split: str, root: str | Path | None) -> np.ndarray:
     return part.batch(slice(0, _BATCH))
 
 
-def _times(sessions: Sequence[Session], images: np.ndarray) -> tuple[list[np.ndarray], list[float]]:
-    """Milliseconds ``[rounds]`` for one image and images per second in batches, per session, interleaved."""
-    ones = np.zeros((len(sessions), _ROUNDS))
-    many = np.zeros((len(sessions), _BATCH_ROUNDS))
-    with progress.track("timing", (_ROUNDS + _BATCH_ROUNDS) * len(sessions)) as step:
-        for session in sessions:
+def _times(models: Sequence[tuple[Session, np.ndarray]]) -> tuple[list[np.ndarray], list[float]]:
+    """Milliseconds ``[rounds]`` for one image and images per second in batches, per model, interleaved."""
+    ones, many = np.zeros((len(models), _ROUNDS)), np.zeros((len(models), _BATCH_ROUNDS))
+    with progress.track("timing", (_ROUNDS + _BATCH_ROUNDS) * len(models)) as step:
+        for session, images in models:
             for _ in range(_WARM_UP):
                 session.run(images[:1])
                 session.run(images)
-        for times, rounds, batch in ((ones, _ROUNDS, images[:1]), (many, _BATCH_ROUNDS, images)):
-            for turn in range(rounds):
-                for i, session in enumerate(sessions):
+        for times, most in ((ones, 1), (many, _BATCH)):
+            for turn in range(times.shape[1]):
+                for i, (session, images) in enumerate(models):
                     started = time.perf_counter()
-                    session.run(batch)
+                    session.run(images[:most])
                     times[i, turn] = time.perf_counter() - started
                     step.advance()
-    return [1000 * row for row in ones], [len(images) / float(np.median(row)) for row in many]
+    rates = [len(images) / float(np.median(row)) for (_, images), row in zip(models, many, strict=True)]
+    return [1000 * row for row in ones], rates
 
 
 def _row(
@@ -140,12 +144,13 @@ def _row(
 
 def _paired(first: Report, other: Report) -> dict[str, float]:
     """Paired tests on the images both reports hold."""
-    ids = sorted(first.scores.keys() & other.scores.keys())
+    ids = sorted(first.truths.keys() & other.truths.keys())
     truth = np.array([first.truths[i] for i in ids])
     scores = [np.array([report.scores[i] for i in ids]) for report in (first, other)]
-    decided = [s >= r.operating_point.threshold for s, r in zip(scores, (first, other), strict=True)]
+    called = [s >= r.operating_point.threshold for s, r in zip(scores, (first, other), strict=True)]
+    both = first.decided.keys() & other.decided.keys()
     return {
         "auroc_delong": intervals.delong_paired(truth, *scores),
-        "decisions_mcnemar": intervals.mcnemar(decided[0] == truth, decided[1] == truth),
-        "flipped": float(np.mean(decided[0] != decided[1])),
+        "decisions_mcnemar": intervals.mcnemar(called[0] == truth, called[1] == truth),
+        "flipped": sum(first.decided[i] != other.decided[i] for i in both) / len(both),
     }

@@ -162,6 +162,24 @@ def choose_threshold(truth: ArrayLike, score: ArrayLike, rule: Rule) -> tuple[fl
     return threshold, int(hits[best]) / p, int(cleared[best]) / n
 
 
+def differ(labels: LabelSet, a: ArrayLike, b: ArrayLike, thresholds: tuple[float, float]) -> Flags:
+    """Images that two models decide differently, each at its own threshold.
+
+    Exclusive labels: the decided label differs. Otherwise: any label does, the ones beside the positive at 0.5.
+
+    Args:
+        a, b: probabilities [n, k] of the two models on the same images.
+        thresholds: of the two.
+    """
+    first, second = table_of(labels, a, "probabilities"), table_of(labels, b, "probabilities")
+    (_, _, decided_a), (_, _, decided_b) = decide(labels, first, thresholds[0]), decide(labels, second, thresholds[1])
+    changed: Flags = decided_a != decided_b
+    if not labels.exclusive:
+        beside = [i for i in range(len(labels)) if i not in labels.positive_indices]
+        changed = changed | ((first[:, beside] >= 0.5) != (second[:, beside] >= 0.5)).any(axis=1)
+    return changed
+
+
 def outcomes(scores: Mapping[str, float], truths: Mapping[str, int], threshold: float) -> tuple[int, int, int, int]:
     """Images counted as (found, missed, false alarms, cleared): true and false positives and negatives at a threshold.
 

@@ -16,10 +16,8 @@ keeps the traceback for ``--debug``. No message quotes the value of a DICOM tag.
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
 
 class LaennecError(Exception):
@@ -64,7 +62,8 @@ class ImageError(LaennecError):
     """One image cannot be read. `code` is a stable word for programs; the message never quotes the file's content.
 
     Codes: ``empty``, ``not_found``, ``unsupported_type``, ``corrupt_image``, ``too_large``, ``no_pixels``,
-    ``many_frames``, ``unknown_syntax``, ``not_radiograph``, ``blank``, ``timeout``.
+    ``many_frames``, ``unknown_syntax``, ``not_radiograph``, ``blank``, ``timeout``, ``decoder_died``,
+    ``missing_extra``.
     """
 
     exit_code = 3
@@ -91,23 +90,6 @@ class StorageFull(LaennecError):
 
 class GateFailed(LaennecError):
     """A derived model decides differently from its parent beyond what the gate allows."""
-
-
-def require(module: str, extra: str) -> ModuleType:
-    """Import `module` or say which extra brings it.
-
-    Raises:
-        MissingExtra: the library is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module.startswith(error.name.partition(".")[0]):
-            raise
-        raise MissingExtra(
-            f"this needs the library '{module.partition('.')[0]}', which is not installed",
-            f'pip install "laennec[{extra}]"',
-        ) from error
 
 
 @contextmanager

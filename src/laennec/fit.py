@@ -154,10 +154,7 @@ class Fit:
             step.advance()
         mean = float(total) / self.steps
         if not math.isfinite(mean):
-            raise LaennecError(
-                f"the training loss became {mean} in epoch {epoch + 1} of phase '{phase.name}'",
-                'lower phases.learning_rate, or set training.precision = "fp32"',
-            )
+            raise _diverged(f"the training loss became {mean}", epoch, phase)
         return mean
 
     def _move_average(self, steps: int) -> None:
@@ -173,12 +170,13 @@ class Fit:
     def _judge(self, phase: Phase, epoch: int, loss: float, started: float) -> None:
         """Validate the average, keep it if it is the best so far, and write the epoch's line of history."""
         probabilities = self.probabilities(self.average, self.val)
+        if not np.isfinite(probabilities).all():
+            raise _diverged("the network's answers became NaN", epoch, phase)
         truth = decisions.truth_of(self.labels, self.val.values)
         score, positive, _ = decisions.decide(self.labels, probabilities, 0.5)
         known = ~np.isnan(truth)
         auroc = intervals.delong(truth[known], score[known]).value
-        clipped = np.clip(score[known], 1e-7, 1 - 1e-7)
-        val_loss = float(-np.mean(np.where(truth[known] == 1, np.log(clipped), np.log(1 - clipped))))
+        val_loss = self.task.log_loss(self.labels, probabilities, self.val.values)
         monitored = -val_loss if self.recipe.training.monitor == "loss" or auroc is None else auroc
         better = monitored > self.best
         self.stale = 0 if better else self.stale + 1
@@ -222,6 +220,13 @@ class Fit:
         self.best, self.stale = state.values["best"], state.values["stale"]
         progress.say(f"resumed after epoch {len(self.history)}")
         return state.values["phase"], state.values["epoch"]
+
+
+def _diverged(what: str, epoch: int, phase: Phase) -> LaennecError:
+    return LaennecError(
+        f"{what} in epoch {epoch + 1} of phase '{phase.name}'",
+        'lower phases.learning_rate, or set training.precision = "fp32"',
+    )
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -69,8 +69,9 @@ class Feed:
         return Part(samples, np.array([row_of[s.id] for s in samples]), self.pixels, refused)
 
     def seen(self) -> DataSeen:
-        """What a card says of this data."""
-        parts: dict[str, Sequence[Sample]] = {n: self.collection.take(self.split.part(n)) for n in PART_NAMES}
+        """What a card says of this data; images that could not be read are not counted."""
+        lost = {refused.id for refused in self.refused}
+        parts = {n: self.collection.take(i for i in self.split.part(n) if i not in lost) for n in PART_NAMES}
         return DataSeen(
             collection=self.collection.name,
             collection_digest=self.collection.digest,
@@ -125,9 +126,20 @@ def reload(bundle: Bundle, parts: Sequence[str], root: str | Path | None = None)
     if root is not None:
         recipe = recipe.replace(data__root=str(root))
     feed = load(recipe, parts)
-    if feed.split.digest != bundle.card.data.split_digest:
-        raise UsageError(
-            f"the data now found is not the data '{bundle.name}' was made with (its split digest differs)",
-            "point --root at the same images; a model is judged on the split it did not see",
-        )
+    check_same_data(bundle, feed.collection, feed.split)
     return feed
+
+
+def check_same_data(bundle: Bundle, collection: Collection, split: Split) -> None:
+    """Refuse data other than the bundle was made with.
+
+    Raises:
+        UsageError: images, labels or patients differ (the collection's digest), or the parts (the split's).
+    """
+    seen = bundle.card.data
+    if (collection.digest, split.digest) != (seen.collection_digest, seen.split_digest):
+        what = "labels or patients" if split.digest == seen.split_digest else "images or split"
+        raise UsageError(
+            f"the data now found is not the data '{bundle.name}' was made with: other {what}",
+            "point --root at the same data; a model is judged on the split it did not see",
+        )

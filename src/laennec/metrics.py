@@ -43,6 +43,7 @@ class Judgement:
     mistakes: tuple[Mistake, ...]
     scores: dict[str, float]
     truths: dict[str, int]
+    decided: dict[str, str]
 
 
 def _thin(x: Floats, y: Floats, most: int = CURVE_POINTS) -> Points:
@@ -299,6 +300,10 @@ class _Bench:
             mistakes=self._mistakes(named),
             scores=scored,
             truths={key: int(t) for key, t in zip(self.ids, self.truth, strict=True) if not np.isnan(t)},
+            decided={
+                key: self.labels.names[at] if at >= 0 else ""
+                for key, at in zip(self.ids, self.decided.tolist(), strict=True)
+            },
         )
 
     def _metrics(self, named: Indices, held: Floats, called: Floats) -> dict[str, Estimate]:

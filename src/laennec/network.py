@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
@@ -137,6 +138,6 @@ def load_deployed(card: Card, weights: bytes) -> Deployed:
     network = Network(card.model, card.preprocess, len(card.labels), start=False)
     try:
         network.load_state_dict(load(weights))
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, SafetensorError) as error:
         raise UntrustedBundle("the weights do not fit the architecture the card names", "make it again") from error
     return Deployed(network, family.member("tasks", card.task), card.labels).eval()

@@ -20,7 +20,7 @@ _MAX_DEPTH = 32
 _INSIDE = {
     "Model": {7: "Graph", 25: "Function"},
     "Graph": {1: "Node", 5: "Tensor", 15: "SparseTensor"},
-    "Function": {7: "Node"},
+    "Function": {7: "Node", 11: "Attribute"},
     "Node": {5: "Attribute"},
     "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 22: "SparseTensor", 23: "SparseTensor"},
     "SparseTensor": {1: "Tensor", 2: "Tensor"},
@@ -47,7 +47,7 @@ def _walk(data: memoryview, message: str, depth: int) -> int:
     inside = _INSIDE.get(message, {})
     graphs = 0
     for number, kind, value in _fields(data):
-        if message == "Tensor" and (number == 13 or (number == 14 and value == 1)):
+        if message == "Tensor" and (number == 13 or (number == 14 and value != 0)):
             raise UntrustedBundle("the ONNX file keeps weights outside itself", "export it with its weights inside")
         is_domain = (message, number) in {("Node", 7), ("Function", 10)}
         if is_domain and isinstance(value, memoryview) and bytes(value).decode() not in _DOMAINS:
@@ -66,6 +66,9 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
     while at < len(data):
         key, at = _varint(data, at)
         number, kind = key >> 3, key & 7
+        # protobuf cuts a key to 32 bits: a longer one would be another field to the runtime than to us
+        if key >= 1 << 32 or number == 0:
+            raise ValueError(f"field key {key}")
         if kind == _VARINT:
             value, at = _varint(data, at)
             yield number, kind, value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from laennec import decisions, images
+from laennec import decisions, images, storage
 from laennec.bundle import Bundle, open_bundle
-from laennec.errors import ImageError, LaennecError
+from laennec.errors import ImageError, LaennecError, MissingExtra
 from laennec.results import OperatingPoint, Prediction, Refused
 from laennec.runtime import start
 
-_Done = dict[str, str | int | float | bool]
-_Read = tuple[np.ndarray, _Done, float] | ImageError
+_Read = tuple[np.ndarray, images.Done, float] | ImageError
 
 
 class Predictor:
@@ -36,6 +36,7 @@ class Predictor:
         self.bundle = bundle
         self.point: OperatingPoint = bundle.card.point(rule or bundle.card.decision)
         self._session = start(bundle, threads)
+        self._decoders = threads or min(4, os.cpu_count() or 1)
 
     def predict(self, source: str | Path | bytes, name: str = "") -> Prediction:
         """The answer for one JPEG, PNG or DICOM, a file or its bytes.
@@ -43,20 +44,24 @@ class Predictor:
         Raises:
             ImageError: it cannot be read; the code says why.
         """
-        name = name or ("bytes" if isinstance(source, bytes) else str(source))
+        name = name or ("bytes" if isinstance(source, bytes) else storage.text_of(source))
         read = self._read(source)
         if isinstance(read, ImageError):
             raise read
         return self._answer([(name, read)])[0]
 
     def predict_many(self, paths: Iterable[str | Path], batch: int = 16) -> Iterator[Prediction | Refused]:
-        """Answers in the order of `paths`, one for each; decoding overlaps inference and memory stays flat."""
+        """Answers in the order of `paths`, one for each; decoding overlaps inference.
+
+        Memory stays flat: of each file only the small model input is kept, and as many files are decoded at once as
+        there are threads (four at most unless asked for).
+        """
         queue = iter(paths)
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(self._decoders) as pool:
             ahead = [(p, pool.submit(self._read, p)) for p in islice(queue, batch)]
             while ahead:
                 following = [(p, pool.submit(self._read, p)) for p in islice(queue, batch)]
-                read = [(str(path), future.result()) for path, future in ahead]
+                read = [(storage.text_of(path), future.result()) for path, future in ahead]
                 good = [(name, item) for name, item in read if not isinstance(item, ImageError)]
                 answers = iter(self._answer(good) if good else [])
                 for name, item in read:
@@ -73,9 +78,11 @@ class Predictor:
             pixels, done = images.load(source, self.bundle.card.preprocess)
         except ImageError as error:
             return error
+        except MissingExtra as error:
+            return ImageError("missing_extra", f"{error.message}: {error.hint}")
         return pixels, done, time.perf_counter() - started
 
-    def _answer(self, inputs: list[tuple[str, tuple[np.ndarray, _Done, float]]]) -> list[Prediction]:
+    def _answer(self, inputs: list[tuple[str, tuple[np.ndarray, images.Done, float]]]) -> list[Prediction]:
         labels = self.bundle.card.labels
         started = time.perf_counter()
         probabilities = self._session.run(np.stack([pixels for _, (pixels, _, _) in inputs])[:, None])

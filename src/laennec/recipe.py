@@ -7,6 +7,7 @@ import code. Knows the families only by name: each member checks its own options
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -220,7 +221,7 @@ class Recipe(_Section):
             raise UsageError(f"cannot read the recipe {path}", "give the path of a TOML file") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{path.name} is not valid TOML: {error}", "correct that line") from error
-        values.setdefault("name", path.stem)
+        values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem))
         for change in changes:
             apply_change(values, change)
         return cls.parse(values)

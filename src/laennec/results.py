@@ -130,6 +130,7 @@ class Report(_Noun):
         precision_recall: points (recall, precision).
         scores: sample id to score, so that two reports can be compared by a paired test.
         truths: sample id to 1 or 0 for the positive finding.
+        decided: sample id to the label decided for; "" for none of several.
     """
 
     version: Literal[1] = 1
@@ -160,6 +161,7 @@ class Report(_Noun):
     mistakes: tuple[Mistake, ...]
     scores: dict[str, float]
     truths: dict[str, int]
+    decided: dict[str, str]
     notes: tuple[str, ...] = ()
     made: str
     hardware: str

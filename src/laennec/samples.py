@@ -81,6 +81,8 @@ class Collection:
         for sample in self.samples:
             if len(sample.labels) != width:
                 raise UsageError(f"{sample.id} has {len(sample.labels)} label values, expected {width}")
+            if self.labels.exclusive and sum(value == 1 for value in sample.labels) != 1:
+                raise UsageError(f"{sample.id} has not exactly one label", "labels that exclude each other need one")
 
     @cached_property
     def digest(self) -> str:

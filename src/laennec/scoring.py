@@ -47,15 +47,16 @@ def score(predictor: Predictor, source: str | Path, out: str | Path) -> Scored:
     if out.suffix.lower() == ".parquet":
         with extra("parquet"):
             import pyarrow  # noqa: F401  asked for before the work, not after
-    files = _files(source)
+    ours = {out.resolve(), _refused_table(out).resolve()}
+    files = [path for path in _files(source) if path.resolve() not in ours]
     base = source if source.is_dir() else source.parent
     refused: list[Refused] = []
     with progress.track("scoring", len(files)) as step:
 
         def rows() -> Iterator[dict[str, Any]]:
-            for answer in predictor.predict_many(files):
+            for path, answer in zip(files, predictor.predict_many(files), strict=True):
                 step.advance()
-                name = Path(answer.id).relative_to(base).as_posix()
+                name = storage.text_of(path.relative_to(base).as_posix())
                 if isinstance(answer, Refused):
                     refused.append(answer.model_copy(update={"id": name}))
                 else:
@@ -63,12 +64,16 @@ def score(predictor: Predictor, source: str | Path, out: str | Path) -> Scored:
 
         columns = _columns(predictor.bundle.card.labels.names)
         scored = (_write_csv if out.suffix.lower() == ".csv" else _write_parquet)(out, columns, rows())
-    table = out.with_name(f"{out.stem}.refused.csv")
+    table = _refused_table(out)
     if refused:
         _write_csv(table, ("id", "code", "reason"), (r.model_dump() for r in refused))
     else:
         table.unlink(missing_ok=True)
     return Scored(scored, tuple(refused), out, table if refused else None)
+
+
+def _refused_table(out: Path) -> Path:
+    return out.with_name(f"{out.name}.refused.csv")
 
 
 def _files(source: Path) -> list[Path]:

@@ -34,7 +34,7 @@ def find(recipe: str | Path) -> Path:
         UnknownName: neither a file nor the name of a recipe at hand.
     """
     path = Path(recipe)
-    if path.is_file():
+    if path.is_file() and path.suffix == ".toml":
         return path
     known = {listed.name: listed.path for listed in recipes()}
     if path.stem not in known or path.suffix not in {"", ".toml"}:

@@ -13,12 +13,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from laennec.errors import LaennecError, StorageFull
+from laennec.errors import LaennecError, StorageFull, UsageError
 
 _STALE = 86_400  # seconds after which what a killed build left behind is swept
 
@@ -30,6 +30,11 @@ def canonical(value: Any) -> bytes:
         ValueError: a float is NaN or infinite.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def text_of(path: str | Path) -> str:
+    """A file name as text that every encoder takes: bytes that are no UTF-8 become backslash escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def digest(value: Any) -> str:
@@ -83,8 +88,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         StorageFull: the device has no room; `path` is as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    with guard_space(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
     part = Path(name)
     try:
@@ -92,13 +98,37 @@ def replacing(path: Path) -> Iterator[Path]:
             yield part
             with part.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            part.chmod(0o666 & ~umask)
+            part.chmod(0o644)  # mkstemp makes files that others cannot read
             part.replace(path)
             _sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_free(folder: Path, ours: Set[str] = frozenset()) -> None:
+    """Make `folder` and see that results can go there before any work is done.
+
+    Args:
+        folder: wanted for results.
+        ours: names an unfinished run of the same kind may have left; hidden files do not count either.
+
+    Raises:
+        UsageError: it holds something else, is a file, or cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file", "name a folder in --out")
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        strangers = sorted(p.name for p in folder.iterdir() if p.name not in ours and not p.name.startswith("."))
+        if not strangers:
+            tempfile.TemporaryFile(dir=folder).close()
+            if new:
+                folder.rmdir()
+            return
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written ({error.strerror})", "take another --out") from error
+    raise UsageError(f"{folder} is not empty: it holds {strangers[0]}", "take another --out, or an empty folder")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from laennec import checkpoints, family, hardware, loader, operating, progress
+from laennec import checkpoints, family, hardware, loader, operating, progress, storage
 from laennec.bundle import (
     CARD,
     Architecture,
@@ -63,7 +63,10 @@ def train(recipe: Recipe, out: str | Path) -> Bundle:
             network=network.to(device).to(memory_format=torch.channels_last),
             device=device,
         )
-        fit.run(out / _CHECKPOINTS, {"recipe": recipe.digest, "split": feed.split.digest})
+        fit.run(
+            out / _CHECKPOINTS,
+            {"recipe": recipe.digest, "split": feed.split.digest, "collection": feed.collection.digest},
+        )
         probabilities = fit.probabilities(fit.kept, fit.val)
     files = {WEIGHTS: weights_bytes(fit.kept), HISTORY: dump([e.model_dump(mode="json") for e in fit.history])}
     kept = max(i for i, epoch in enumerate(fit.history) if epoch.best)
@@ -113,11 +116,9 @@ def _finished(out: Path, recipe: Recipe) -> Bundle | None:
     if (out / CARD).is_file():
         bundle = open_bundle(out)
         if bundle.card.parent is None and bundle.recipe.digest == recipe.digest:
+            loader.check_same_data(bundle, *loader.collect(recipe))
             progress.say(f"{out} holds this very training already; delete it to train again")
             return bundle
         raise UsageError(f"{out} holds another bundle", "take another --out, or delete that folder")
-    ours = {_CHECKPOINTS, WEIGHTS, HISTORY}
-    strangers = [path.name for path in out.iterdir() if path.name not in ours] if out.is_dir() else []
-    if strangers:
-        raise UsageError(f"{out} is not empty: it holds {strangers[0]}", "take another --out, or an empty folder")
+    storage.check_free(out, {_CHECKPOINTS, WEIGHTS, HISTORY})
     return None

@@ -26,8 +26,8 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("LAENNEC_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("LAENNEC_QUIET", raising=False)
-    yield tmp_path / "cache"
-    left = [path.name for path in (tmp_path / "cache").glob(".*")]
+    yield tmp_path / "cache" / "images"
+    left = [path.name for path in (tmp_path / "cache" / "images").glob(".*")]
     assert not left, "a builder left something behind"
 
 
@@ -203,13 +203,16 @@ def test_a_decoder_that_dies_or_hangs_costs_one_image(
     def other(command: list[str], **options: object) -> object:
         return popen([sys.executable, str(tmp_path / "worker.py")], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(cache_build.subprocess, "Popen", other)
     monkeypatch.setattr(cache_build, "_PATIENCE", 1.5)
-    found = decoded(samples, SMALL, workers=2)
-    assert [(r.id[:4], r.code) for r in found.refused] == [("é007", "corrupt_image"), ("é031", "timeout")]
+    with monkeypatch.context() as faulty:
+        faulty.setattr(cache_build.subprocess, "Popen", other)
+        found = decoded(samples, SMALL, workers=2)
+    assert [(r.id[:4], r.code) for r in found.refused] == [("é007", "decoder_died"), ("é031", "timeout")]
     assert len(found.kept) == 78
     for row, name in zip(found.pixels, found.kept, strict=True):
         assert np.array_equal(row, load(tmp_path / "images" / name, SMALL)[0])
+    again = decoded(samples, SMALL, workers=2)
+    assert not again.refused, "what failed for a passing reason is tried again"
 
 
 def test_workers_that_do_not_start_are_said(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

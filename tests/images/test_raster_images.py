@@ -35,7 +35,15 @@ def test_png_of_8_bits_is_exact(grey: NDArray[np.uint8]) -> None:
 def test_png_of_16_bits_is_exact(grey: NDArray[np.uint16]) -> None:
     picture = read(corpus.saved(grey))
     assert picture.done["bits"] == 16
-    assert np.array_equal(picture.pixels, (grey / np.float64(65535)).astype(np.float32))
+    full = next(2**bits - 1 for bits in range(8, 17) if grey.max() < 2**bits)
+    assert picture.done["range"] == full
+    assert np.array_equal(picture.pixels, (grey / np.float64(full)).astype(np.float32))
+
+
+def test_twelve_bits_in_a_png_of_sixteen_are_not_read_as_black() -> None:
+    """A radiograph's 0 to 4095 exported as 16-bit PNG spans the whole range, like the same picture as DICOM."""
+    picture = read(corpus.saved(np.arange(4096, dtype=np.uint16).reshape(64, 64)))
+    assert picture.pixels.min() == 0 and picture.pixels.max() == 1
 
 
 @settings(max_examples=20, deadline=None)

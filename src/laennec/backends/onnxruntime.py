@@ -38,6 +38,8 @@ def start(card: Card, files: Mapping[str, bytes], threads: int) -> Session:
     """
     import onnxruntime
 
+    if GRAPH not in files:
+        raise UntrustedBundle(f"the bundle is for onnxruntime but holds no {GRAPH}", "make the bundle again")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count() or 1
     options.log_severity_level = 3

@@ -17,6 +17,8 @@ from laennec.cli import line, look
 from laennec.errors import LaennecError
 from laennec.version import VERSION
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="laennec",
     help="Chest radiographs, from the files of a hospital to a model in use. Research use only, not a medical device.",
@@ -61,11 +63,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _complain(error.message, error.hint)
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted", "run the same command again: it goes on where it was")
-        return 130
+        answer = _INTERRUPTED
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        _complain(f"{error.strerror or type(error).__name__}{where}", "see that the path is right and can be used")
+        return 1
     except Exception as error:
         # click's own exceptions know how to show themselves; anything else is a fault of laennec's
         show = getattr(error, "format_message", None)
+        if show is not None and type(error).__name__ == "NoArgsIsHelpError":
+            sys.stderr.write(show() + "\n")
+            return 2
         if show is not None:
             _complain(show(), "laennec COMMAND --help")
             return 2
@@ -73,6 +81,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             f"{type(error).__name__}: {error}", "this is a fault of laennec: report it with the output of --debug"
         )
         return 1
+    if answer == _INTERRUPTED:  # typer answers so itself where it catches the interrupt first
+        _complain("interrupted", "an unfinished training goes on when the same command is run again")
     return answer if isinstance(answer, int) else 0
 
 

@@ -108,12 +108,13 @@ def data_show(
         typer.echo(json.dumps(shown.model_dump(mode="json"), indent=2, ensure_ascii=False))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{shown.collection}: {shown.images:,} images, {shown.patients:,} patients")
+    table = Table(title=f"{escape(shown.collection)}: {shown.images:,} images, {shown.patients:,} patients")
     table.add_column("part")
     for name in ("images", "patients", *shown.labels):
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for part in shown.parts:
         counts = (f"{n:,} ({n / max(part.images, 1):.0%})" for n in part.labels)
         table.add_row(part.part, f"{part.images:,}", f"{part.patients:,}", *counts)
@@ -126,6 +127,7 @@ def data_show(
 
 def _table(answers: list[Any]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from laennec.results import Refused
@@ -135,9 +137,9 @@ def _table(answers: list[Any]) -> None:
         table.add_column(name, justify="left" if name in {"file", "answer", "positive"} else "right")
     for a in answers:
         if isinstance(a, Refused):
-            table.add_row(Path(a.id).name, f"refused: {a.code}", "", "", "", "")
+            table.add_row(escape(Path(a.id).name), f"refused: {a.code}", "", "", "", "")
         else:
             figures = (f"{a.score:.4f}", f"{a.threshold:.4f}", f"{a.milliseconds:.0f}")
-            table.add_row(Path(a.id).name, a.label or "none", "yes" if a.positive else "no", *figures)
+            table.add_row(escape(Path(a.id).name), escape(a.label or "none"), "yes" if a.positive else "no", *figures)
     Console().print(table)
     typer.echo("Research use only. Not a medical device.")

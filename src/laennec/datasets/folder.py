@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from laennec import storage
 from laennec.errors import UsageError
 from laennec.labels import LabelSet
 from laennec.samples import Collection, Sample
@@ -32,9 +33,9 @@ _NEGATIVE = {"normal", "negative", "healthy", "no_finding", "no finding", "nofin
 class Options(BaseModel):
     """Attributes:
     root: the folder.
-    patient: regular expression with one group, searched in the file name: the patient's key. Needed unless the
-        publisher's split folders exist; without it every image counts as a patient of its own.
-    one_image_per_patient: say so instead of a pattern where no split folders exist.
+    patient: regular expression with one group, searched in the file name: the patient's key. Needed unless train, val
+        and test folders all exist; without it every image counts as a patient of its own.
+    one_image_per_patient: say so instead of a pattern where a part must be drawn.
     positive: names of the positive labels.
     """
 
@@ -68,9 +69,10 @@ def load(options: Options) -> Collection:
     if not root.is_dir():
         raise UsageError(f"folder: there is no folder {root}", "set data.root to the folder of class folders")
     splits = {path: _SPLITS[path.name.lower()] for path in _folders(root) if path.name.lower() in _SPLITS}
-    if not splits and not options.patient and not options.one_image_per_patient:
+    drawn = sorted({"train", "val", "test"} - set(splits.values()))
+    if drawn and not options.patient and not options.one_image_per_patient:
         raise UsageError(
-            f"folder: {root.name} has no train/val/test folders, and nothing says which images share a patient",
+            f"folder: {root.name} has no {'/'.join(drawn)} folder, and nothing says which images share a patient",
             'set data.patient, e.g. "^(patient\\\\d+)_", or data.one_image_per_patient = true',
         )
     found = list(_walk(root, splits))
@@ -91,7 +93,7 @@ def load(options: Options) -> Collection:
     labels = LabelSet(names=tuple(names), positive=positive)
     samples = tuple(
         Sample(
-            id=path.relative_to(root).as_posix(),
+            id=storage.text_of(path.relative_to(root).as_posix()),
             path=path,
             labels=tuple(float(label == name) for name in names),
             patient=_patient(path, options.patient, root),
@@ -119,7 +121,7 @@ def _walk(root: Path, splits: dict[Path, str]) -> Iterator[tuple[Path, str | Non
 
 def _patient(path: Path, pattern: str, root: Path) -> str:
     if not pattern:
-        return path.relative_to(root).as_posix()
+        return storage.text_of(path.relative_to(root).as_posix())
     match = re.search(pattern, path.name)
     if match is None or not match[1]:
         raise UsageError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def _labels(options: Options, rows: Sequence[Mapping[str, str]]) -> tuple[LabelS
         values = [tuple(float(row[column] == name) for name in names) for row in rows]
     else:
         names = options.labels
-        known = {"1": 1.0, "0": 0.0, "": math.nan}
+        known = {"1": 1.0, "1.0": 1.0, "0": 0.0, "0.0": 0.0, "": math.nan}
         wrong = [i for i, row in enumerate(rows) if any(row[name] not in known for name in names)]
         _stop("hold a label other than 1, 0 or empty", wrong, "write 1 present, 0 absent, empty unknown")
         values = [tuple(known[row[name]] for name in names) for row in rows]
@@ -141,14 +142,15 @@ def _sample(options: Options, folder: Path, row: Mapping[str, str], labels: tupl
 
 
 def _refuse(options: Options, rows: Sequence[Mapping[str, str]], samples: Sequence[Sample]) -> None:
-    seen: set[str] = set()
+    seen: set[Path] = set()
     repeated: list[int] = []
     parts: dict[str, str | None] = {}
     straddling: list[int] = []
     for i, sample in enumerate(samples):
-        if sample.id in seen:
+        place = Path(os.path.normpath(sample.path))
+        if place in seen:
             repeated.append(i)
-        seen.add(sample.id)
+        seen.add(place)
         if parts.setdefault(sample.patient, sample.split) != sample.split:
             straddling.append(i)
     every = list(enumerate(samples))

@@ -59,7 +59,7 @@ class _Worker(threading.Thread):
                 raise LaennecError("the process that decodes images does not start", self.build.last_words())
             self.build.refuse(
                 self.row,
-                *(("timeout", "decoding took too long") if self.hung else ("corrupt_image", "the decoder died of it")),
+                *(("timeout", "decoding took too long") if self.hung else ("decoder_died", "the decoder died of it")),
             )
             start, self.hung = self.row + 1, False
 

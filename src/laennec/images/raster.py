@@ -105,7 +105,10 @@ def _grey(image: Image.Image, turn: int, done: Done) -> NDArray[np.float32]:
     if turn in _TURN:
         image = image.transpose(_TURN[turn])
     if image.mode.startswith("I"):
-        deep: NDArray[np.float32] = np.divide(np.asarray(image), 65535, dtype=np.float32)
+        # Ten to fifteen bits travel in sixteen without the file saying so: the highest bit in use tells the range.
+        stored = np.asarray(image)
+        done["range"] = 2 ** max(8, int(stored.max()).bit_length()) - 1
+        deep: NDArray[np.float32] = np.divide(stored, done["range"], dtype=np.float32)
         return deep
     alpha = np.asarray(image.getchannel("A")) if image.mode in ("LA", "RGBA") else None
     if image.mode in ("RGB", "RGBA"):

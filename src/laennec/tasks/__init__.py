@@ -7,6 +7,7 @@ A member is a module with:
     loss       ``loss(labels, logits, targets, weights, smoothing) -> scalar``; targets ``float [n, labels]`` with NaN
                for unknown
     weights    ``weights(labels, values) -> array`` of class weights from training labels ``float [n, labels]``
+    log_loss   ``log_loss(labels, probabilities, values) -> float``: what validation watches, in numpy
 """
 
 from __future__ import annotations
@@ -33,3 +34,6 @@ class Task(Protocol):
 
     def weights(self, labels: LabelSet, values: np.ndarray) -> np.ndarray:
         """Class weights that balance the loss."""
+
+    def log_loss(self, labels: LabelSet, probabilities: np.ndarray, values: np.ndarray) -> float:
+        """The unweighted loss of probabilities."""

@@ -49,5 +49,20 @@ def weights(labels: LabelSet, values: np.ndarray) -> np.ndarray:
     if labels.exclusive:
         balanced = len(values) / (len(labels) * np.maximum(present, 1))
     else:
-        balanced = (known - present) / np.maximum(present, 1)
+        balanced = np.maximum(known - present, 1) / np.maximum(present, 1)
     return np.asarray(balanced, dtype=np.float32)
+
+
+def log_loss(labels: LabelSet, probabilities: np.ndarray, values: np.ndarray) -> float:
+    """Mean negative log-likelihood of known labels, unweighted and unsmoothed: the loss to validate by.
+
+    Args:
+        labels: the label set.
+        probabilities: ``float [n, labels]``.
+        values: ``float [n, labels]``, 1, 0 or NaN.
+    """
+    chances = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+    if labels.exclusive:
+        return float(-np.log(chances[values == 1]).mean())
+    each = np.where(values == 1, np.log(chances), np.log(1 - chances))
+    return float(-each[~np.isnan(values)].mean())
