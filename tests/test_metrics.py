@@ -251,16 +251,22 @@ def test_curves_are_thinned_without_losing_shape() -> None:
     assert np.trapezoid(y, x) == pytest.approx(sk.roc_auc_score(truth, score), abs=1e-3)
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
-def test_a_followed_threshold_flips_as_few_decisions_as_any(made: list[tuple[float, bool]]) -> None:
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40), st.floats(0, 1))
+def test_a_followed_threshold_flips_as_few_decisions_as_any(made: list[tuple[float, bool]], near: float) -> None:
     """No threshold at all agrees with the given decisions on more images."""
     scores, wanted = np.array([s for s, _ in made]), np.array([w for _, w in made])
-    threshold = follow_threshold(wanted, scores)
+    threshold = follow_threshold(wanted, scores, near)
     assert 0 <= threshold <= 1
     flips = int(((scores >= threshold) != wanted).sum())
     reachable = [t for t in np.concatenate([[0.0], np.unique(scores), np.nextafter(np.unique(scores), 2)]) if t <= 1]
     assert flips == min(int(((scores >= t) != wanted).sum()) for t in reachable)
 
 
-def test_a_followed_threshold_takes_the_middle_of_the_widest_gap() -> None:
-    assert follow_threshold([False, False, True], [0.1, 0.2, 0.8]) == 0.5
+def test_a_followed_threshold_stays_where_it_can_and_else_moves_to_the_nearest_better_gap() -> None:
+    assert follow_threshold([False, False, True], [0.1, 0.2, 0.8], 0.3) == 0.3
+    assert follow_threshold([False, False, True], [0.1, 0.2, 0.8], 0.15) == 0.5
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0, 1))
+def test_the_same_model_keeps_the_same_threshold(scores: list[float], threshold: float) -> None:
+    assert follow_threshold(np.array(scores) >= threshold, scores, threshold) == threshold

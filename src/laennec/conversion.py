@@ -130,7 +130,7 @@ def _flips(val: Part, labels: LabelSet, before: np.ndarray, after: np.ndarray, t
     for number in range(_FOLDS):
         here = fold == number
         if here.any() and not here.all():
-            own = decisions.follow_threshold(positive[~here], score[~here])
+            own = decisions.follow_threshold(positive[~here], score[~here], threshold)
             flipped[here] = decisions.differ(labels, before[here], after[here], (threshold, own))
     return float(flipped.mean())
 

@@ -194,19 +194,20 @@ def outcomes(scores: Mapping[str, float], truths: Mapping[str, int], threshold: 
     return cells[0], cells[1], cells[2], cells[3]
 
 
-def follow_threshold(positive: ArrayLike, score: ArrayLike) -> float:
-    """Threshold under which `score` decides most like decisions already made.
+def follow_threshold(positive: ArrayLike, score: ArrayLike, near: float) -> float:
+    """Threshold under which `score` decides most like decisions already made, as near to `near` as that allows.
 
     What a derived model's threshold is fitted by: its scores move a little, and choosing by labels anew would jump
-    between equally good gaps and flip decisions the model itself did not change. Of equally good gaps the widest is
-    taken, and its middle.
+    between equally good gaps and flip decisions the model itself did not change. Where the parent's threshold `near`
+    is as good as any it stays; else it goes to the middle of the nearest gap that is better.
 
     Args:
         positive: [n] bool, the decisions to follow.
         score: [n] in [0, 1].
+        near: the threshold those decisions were made at.
 
     Returns:
-        A threshold in [0, 1], rounded as by `choose_threshold`.
+        A threshold in [0, 1], rounded as by `choose_threshold` where it moved.
     """
     wanted, scores = np.asarray(positive, dtype=bool), np.asarray(score, dtype=np.float64)
     levels, where = np.unique(scores, return_inverse=True)
@@ -215,4 +216,8 @@ def follow_threshold(positive: ArrayLike, score: ArrayLike) -> float:
     flips = below_positive + (int((~wanted).sum()) - below_negative)
     lows, highs = np.concatenate([[-1e-9], levels]), np.concatenate([levels, [1.0]])
     allowed = highs > lows
-    return _in_widest(lows, highs, allowed & (flips == flips[allowed].min()))[1]
+    best = allowed & (flips == flips[allowed].min())
+    if (best & (lows < near) & (near <= highs)).any():
+        return near
+    away = np.where(best, np.maximum(lows - near, near - highs), np.inf)
+    return _in_widest(lows, highs, best & (away == away.min()))[1]

@@ -27,5 +27,6 @@ def demo(out: str | Path, language: Language = "en") -> Comparison:
     trained = train(recipe, out / "fp32")
     evaluate(trained, "test", language=language)
     graph = export(trained, "onnxruntime", "fp32", out=out / "onnx")
-    small = export(trained, "onnxruntime", "int8", out=out / "int8")
+    # the demo's validation part is small: one image is half a percent of its decisions
+    small = export(trained, "onnxruntime", "int8", out=out / "int8", auroc_lost=0.01, flipped=0.03)
     return compare([trained, graph, small], "test", out=out, language=language)

@@ -67,7 +67,7 @@ def follow(
     points = {}
     for rule, parent in parents.items():
         _, positive, _ = decisions.decide(labels, before, parent.threshold)
-        threshold = decisions.follow_threshold(positive, score)
+        threshold = decisions.follow_threshold(positive, score, parent.threshold)
         points[rule] = _point(rule, threshold, truth, score, bound_to)
     return points
 
