@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 import laennec as ln
+from laennec import family
+from laennec import recipe as recipe_module
 from laennec.bundle import Bundle
 from laennec.cli import run
 from laennec.recipe import Recipe
@@ -32,6 +36,63 @@ def test_the_help_in_the_docs_is_the_help(capsys: pytest.CaptureFixture[str], mo
         lines += [f"## laennec {command}".rstrip(), "", "```text", text, "```", ""]
     page = ROOT / "docs" / "cli.md"
     made = "\n".join(lines)
+    if os.environ.get("LAENNEC_UPDATE"):
+        page.write_text(made, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == made
+
+
+def meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Field to its text in the class docstring's Attributes section."""
+    found: dict[str, str] = {}
+    text = inspect.getdoc(model) or ""
+    body = text.partition("Attributes:")[2]
+    for entry in re.split(r"\n(?= {0,4}[a-z_]+(?:, [a-z_]+)*: )", body):
+        names, _, meaning = entry.strip().partition(": ")
+        for name in names.split(", "):
+            found[name] = " ".join(meaning.split())
+    return found
+
+
+def rows(model: type[BaseModel]) -> list[str]:
+    lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    told = meanings(model)
+    for name, field in model.model_fields.items():
+        kind = str(field.annotation).replace("typing.", "").removeprefix("<class '").removesuffix("'>")
+        kind = kind.rpartition(".")[2] if "Literal" not in kind and "[" not in kind else kind
+        kind = re.sub(r"[a-z]+\.[a-z._]*(?=[A-Z])", "", kind).replace("|", "or")
+        limits = [str(m) for m in field.metadata if re.match(r"G[te]|L[te]", type(m).__name__)]
+        limits = [re.sub(r"(\w)\w+\(\w+=(.+)\)", lambda m: f"{SIGNS[m[0][:2]]} {m[2]}", text) for text in limits]
+        default = "needed" if field.is_required() else f"`{field.get_default()!r}`" if field.default is not None else ""
+        lines.append(f"| `{name}` | {', '.join([kind, *limits])} | {default} | {told.get(name, '')} |")
+    return lines
+
+
+SIGNS = {"Ge": "≥", "Gt": ">", "Le": "≤", "Lt": "<"}
+
+
+def test_the_recipe_reference_is_made_from_the_recipe() -> None:
+    """`LAENNEC_UPDATE=1` writes docs/recipes.md anew."""
+    lines = [
+        "# Recipes",
+        "",
+        "Made by `LAENNEC_UPDATE=1 pytest tests/test_docs.py` from the classes that check a recipe. A recipe is one",
+        "TOML file; unknown keys are refused. `--set section.key=value` changes a value on the command line.",
+        "",
+        "At the top: `seed` (of the training), `description`, `name` (the file's, if left out).",
+        "",
+    ]
+    sections = {"split": "Parting", "preprocess": "Preprocess", "head": "Head", "[phases]": "Phase"}
+    sections |= {"training": "Training", "augmentation": "Augmentation", "decision": "Decision"}
+    for section, name in sections.items():
+        model = getattr(recipe_module, name)
+        first = (inspect.getdoc(model) or "").partition("\n\n")[0].replace("\n", " ")
+        lines += [f"## [{section}]", "", first, "", *rows(model), ""]
+    for kind, section in (("datasets", "data"), ("models", "model")):
+        for name in family.names(kind):
+            lines += [f'## [{section}] name = "{name}"', "", family.summary(kind, name), ""]
+            lines += [*rows(family.member(kind, name).Options), ""]
+    made = "\n".join(lines)
+    page = ROOT / "docs" / "recipes.md"
     if os.environ.get("LAENNEC_UPDATE"):
         page.write_text(made, encoding="utf-8")
     assert page.read_text(encoding="utf-8") == made

@@ -26,6 +26,16 @@ from laennec.recipe import Augmentation, Head
 from laennec.training import train
 
 
+def test_mixed_precision_trains_and_fp16_wants_a_gpu(pictures: Path, tmp_path: Path) -> None:
+    def recipe(precision: str) -> object:
+        return tiny_recipe(pictures, training={"precision": precision, "batch_size": 16, "threads": 2})
+
+    assert train(recipe("bf16"), tmp_path / "bf16").card.training.validation["auroc"] > 0.9
+    if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        with pytest.raises(UsageError, match="fp16"):
+            train(recipe("fp16"), tmp_path / "fp16")
+
+
 def weights_digest(bundle: Bundle) -> str:
     return bundle.card.files["weights.safetensors"].sha256
 

@@ -229,13 +229,15 @@ def _diverged(what: str, epoch: int, phase: Phase) -> LaennecError:
     )
 
 
-def pick_device(wanted: str) -> torch.device:
-    """The device a recipe asks for. Raises `UsageError` if the machine has none such."""
+def pick_device(wanted: str, precision: str = "fp32") -> torch.device:
+    """The device a recipe asks for. Raises `UsageError` if the machine has none such, or it cannot do `precision`."""
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
-        return torch.device(next(name for name, here in present.items() if here))
+        wanted = next(name for name, here in present.items() if here)
     if not present[wanted]:
         raise UsageError(f"this machine has no {wanted}", 'set training.device = "auto"')
+    if wanted == "cpu" and precision == "fp16":
+        raise UsageError("fp16 is for GPUs", 'set training.precision = "fp32", or "bf16" where the processor has it')
     return torch.device(wanted)
 
 

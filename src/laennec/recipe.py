@@ -91,6 +91,8 @@ class Phase(_Section):
     """A stretch of training with one choice of what learns.
 
     Attributes:
+        name: what the history and the curves call it.
+        epochs: passes over the training part.
         train: ``all``; ``head``: the backbone is frozen, its batch-norm statistics included; or the head and the end of
             the backbone, from the n-th last convolution, layer with weights, or stage on: ``last_convs:2``,
             ``last_layers:20``, ``last_stages:1``.
@@ -111,12 +113,15 @@ class Training(_Section):
     """The loop.
 
     Attributes:
+        batch_size: images a step; the last, incomplete batch of an epoch is left out.
+        optimiser: AdamW, or SGD with Nesterov momentum 0.9.
+        label_smoothing: share of the target spread over the other labels.
         weight_decay: decoupled, not applied to biases and normalisation.
         balance: ``class_weights`` weighs the loss by inverse class frequency in the training part.
         ema: decay of the exponential moving average of the weights that is validated and kept; 0 keeps the raw weights.
         clip: largest norm of the gradient; 0 does not clip.
         precision: ``fp32``, or mixed precision in ``bf16`` or ``fp16`` (CUDA and MPS; bf16 also on CPU).
-        monitor: validation figure that picks the kept epoch, ties going to the lower loss.
+        monitor: validation figure that picks the kept epoch; the first of equals wins.
         threads: CPU threads of the training; bit-for-bit repeats need the same number. 0 takes all cores.
         device: ``auto`` takes CUDA, then MPS, then CPU.
     """

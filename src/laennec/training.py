@@ -48,7 +48,7 @@ def train(recipe: Recipe, out: str | Path) -> Bundle:
     if done is not None:
         return done
     feed = loader.load(recipe, ("train", "val"))
-    labels, device = feed.collection.labels, pick_device(recipe.training.device)
+    labels, device = feed.collection.labels, pick_device(recipe.training.device, recipe.training.precision)
     threads = recipe.training.threads or os.cpu_count() or 1
     architecture = Architecture(name=recipe.model.name, options=recipe.model.options, head=recipe.head)
     with settled(device, threads):
