@@ -77,6 +77,8 @@ def test_a_killed_training_resumes_to_the_same_weights(
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "cut")
     monkeypatch.undo()
+    (tmp_path / "cut" / "checkpoints" / ".epoch-00009.safetensors.abc.part").write_bytes(b"half a checkpoint")
+    (tmp_path / "cut" / ".weights.safetensors.abc.part").write_bytes(b"half a file")
     resumed = train(recipe, tmp_path / "cut")
     assert weights_digest(resumed) == weights_digest(whole)
     assert not (tmp_path / "cut" / "checkpoints").exists()

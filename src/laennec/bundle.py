@@ -294,7 +294,7 @@ def _refuse_strangers(folder: Path, files: Mapping[str, FileSeal]) -> None:
                 f"{path.name} is not named in the card", "a bundle holds its card's files and reports/, nothing else"
             )
     for path in sorted(p for name in _BESIDE for p in (folder / name).rglob("*") if p.is_file()):
-        if path.suffix not in _BESIDE_KINDS:
+        if path.suffix not in _BESIDE_KINDS and not path.name.startswith("."):
             raise UntrustedBundle(
                 f"{path.relative_to(folder).as_posix()} is no report", "reports are JSON, HTML and CSV files"
             )

@@ -35,6 +35,8 @@ def save_state(folder: Path, epoch: int, state: State) -> None:
     Raises:
         StorageFull: no room; earlier checkpoints still open.
     """
+    for left in folder.glob(".*.part"):  # of a write that was killed
+        left.unlink(missing_ok=True)
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()})
     stem = folder / f"epoch-{epoch:05}"
     storage.write_bytes(stem.with_suffix(".safetensors"), data)
