@@ -131,6 +131,14 @@ def test_table_reads_csv_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert collection.samples[0].path == tmp_path / "a.png"
 
 
+def test_table_reads_semicolons_and_names_an_excel_workbook(tmp_path: Path) -> None:
+    options = write(tmp_path, [line.replace(",", ";") for line in (HEADER, *ROWS)])
+    assert len(table.load(options).samples) == 4
+    (tmp_path / "t.csv").write_bytes(b"PK\x03\x04 and more")
+    with pytest.raises(UsageError, match="Excel"):
+        table.load(options)
+
+
 def test_table_reads_parquet_like_csv(tmp_path: Path) -> None:
     import pyarrow
     from pyarrow import parquet

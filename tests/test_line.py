@@ -67,6 +67,19 @@ def test_another_data_set_is_not_the_split_the_bundle_was_made_with(trained: Bun
         ln.evaluate(trained, "test", root=tiny_pictures(tmp_path / "other", patients=40))
 
 
+def test_other_pixels_under_the_same_names_are_not_the_bundles_data(pictures: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(pictures, tmp_path / "in")
+    recipe = tiny_recipe(tmp_path / "in", phases=[{"epochs": 1, "learning_rate": 1e-3}])
+    bundle = ln.train(recipe, tmp_path / "run")
+    key = next(iter(ln.evaluate(bundle).scores))
+    shutil.copy(pictures / "sick" / "p001_0.png", tmp_path / "in" / key)
+    with pytest.raises(UsageError, match="other bytes"):
+        ln.evaluate(bundle)
+    assert ln.evaluate(bundle, "val").images
+
+
 def test_data_that_moved_is_found_by_root(trained: Bundle, tmp_path: Path) -> None:
     assert ln.evaluate(trained, "val", root=tiny_pictures(tmp_path / "moved")).images > 0
 

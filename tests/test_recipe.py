@@ -105,3 +105,5 @@ def test_recipes_are_found_by_name_and_strangers_are_not() -> None:
     with pytest.raises(UnknownName) as caught:
         shelf.find("kermany-quik")
     assert "kermany-quick" in caught.value.hint
+    with pytest.raises(UsageError, match="no recipe file"):
+        shelf.find("none.toml")

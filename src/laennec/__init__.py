@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from laennec.comparison import compare
     from laennec.conversion import export
     from laennec.demonstration import demo
+    from laennec.errors import LaennecError
     from laennec.evaluation import evaluate
     from laennec.labels import LabelSet
     from laennec.predictor import Predictor, open
@@ -35,6 +36,7 @@ _HOME = {
     "Bundle": "bundle",
     "Collection": "samples",
     "LabelSet": "labels",
+    "LaennecError": "errors",
     "Prediction": "results",
     "Predictor": "predictor",
     "Preprocess": "preprocess",
@@ -55,6 +57,7 @@ __all__ = [
     "Bundle",
     "Collection",
     "LabelSet",
+    "LaennecError",
     "Prediction",
     "Predictor",
     "Preprocess",

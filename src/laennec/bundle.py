@@ -51,7 +51,11 @@ class Architecture(_Part):
 
 
 class DataSeen(_Part):
-    """The data the model has seen: which collection, which split, how many images and patients a part."""
+    """The data the model was made with: which collection, which split, images and patients of each part.
+
+    Attributes:
+        files: digest over the files' bytes, part by part: the same names with other pixels are other data.
+    """
 
     collection: str
     collection_digest: str
@@ -62,6 +66,7 @@ class DataSeen(_Part):
     split_how: str
     images: dict[str, int]
     patients: dict[str, int]
+    files: dict[str, str]
 
 
 class TrainingSeen(_Part):

@@ -26,6 +26,8 @@ _ROUNDS = 60
 _BATCH = 32
 _BATCH_ROUNDS = 8
 _WARM_UP = 3
+_CALM = 5  # the 95th percentile over the median, above which something else was running
+_TRIES = 3
 
 
 def compare(
@@ -64,7 +66,13 @@ def compare(
                 "compare bundles trained on the same data with the same [split]",
             )
     reports = [_report(bundle, split, root, language) for bundle in opened]
-    latencies, rates = _times([(start(bundle), _images(bundle, split, root)) for bundle in opened])
+    models = [(start(bundle), _images(bundle, split, root)) for bundle in opened]
+    for _ in range(_TRIES):
+        latencies, rates = _times(models)
+        if all(np.percentile(row, 95) <= _CALM * np.median(row) for row in latencies):
+            break
+    else:
+        progress.say("warning: these timings are unreliable, another program is using this machine; repeat when idle")
     rows = tuple(
         _row(bundle, report, reports[0], latency, rate, float(np.median(latencies[0])))
         for bundle, report, latency, rate in zip(opened, reports, latencies, rates, strict=True)

@@ -74,7 +74,7 @@ def export(
         raise GateFailed(
             f"the {precision} model does not decide like '{parent.name}' on {gate.images} validation images: AUROC "
             f"{gate.auroc_parent:.4f} -> {gate.auroc:.4f} (may lose {auroc_lost}), "
-            f"{gate.flipped:.2%} of decisions flipped (may be {flipped:.2%}), "
+            f"{round(gate.flipped * gate.images)} decisions flipped (may be {int(flipped * gate.images)}), "
             f"largest difference {gate.largest_difference:.2g}",
             "train longer or on more images, or allow more with --auroc-lost and --flipped",
         )

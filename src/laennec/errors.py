@@ -29,6 +29,8 @@ class LaennecError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")
 
     def __reduce__(self) -> tuple[type[LaennecError], tuple[str, ...]]:
         return type(self), (self.message, self.hint)

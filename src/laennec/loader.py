@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from laennec import family, images, progress
+from laennec import family, images, progress, storage
 from laennec.bundle import Bundle, DataSeen
 from laennec.errors import UsageError
 from laennec.recipe import Recipe
@@ -82,6 +83,7 @@ class Feed:
             split_how=self.split.how,
             images={name: len(samples) for name, samples in parts.items()},
             patients={name: patients_of(samples) for name, samples in parts.items()},
+            files={name: content_digest(self.collection.take(self.split.part(name))) for name in PART_NAMES},
         )
 
 
@@ -125,16 +127,33 @@ def reload(bundle: Bundle, parts: Sequence[str], root: str | Path | None = None)
     recipe = bundle.recipe
     if root is not None:
         recipe = recipe.replace(data__root=str(root))
-    feed = load(recipe, parts)
-    check_same_data(bundle, feed.collection, feed.split)
+    try:
+        feed = load(recipe, parts)
+    except UsageError as error:
+        raise UsageError(error.message, f"{error.hint}; if the data moved, give --root FOLDER") from error
+    check_same_data(bundle, feed.collection, feed.split, parts)
     return feed
 
 
-def check_same_data(bundle: Bundle, collection: Collection, split: Split) -> None:
+def content_digest(samples: Sequence[Sample]) -> str:
+    """SHA-256 over ids and bytes of the samples' files; a file that cannot be read counts as empty."""
+
+    def one(sample: Sample) -> list[str]:
+        try:
+            return [sample.id, storage.file_digest(sample.path)]
+        except OSError:
+            return [sample.id, ""]
+
+    with ThreadPoolExecutor(4) as pool:
+        return storage.digest(sorted(pool.map(one, samples)))
+
+
+def check_same_data(bundle: Bundle, collection: Collection, split: Split, parts: Sequence[str] = ()) -> None:
     """Refuse data other than the bundle was made with.
 
     Raises:
-        UsageError: images, labels or patients differ (the collection's digest), or the parts (the split's).
+        UsageError: images, labels or patients differ (the collection's digest), or the parts (the split's), or the
+            bytes of the image files of `parts`.
     """
     seen = bundle.card.data
     if (collection.digest, split.digest) != (seen.collection_digest, seen.split_digest):
@@ -143,3 +162,9 @@ def check_same_data(bundle: Bundle, collection: Collection, split: Split) -> Non
             f"the data now found is not the data '{bundle.name}' was made with: other {what}",
             "point --root at the same data; a model is judged on the split it did not see",
         )
+    for part in parts:
+        if content_digest(collection.take(split.part(part))) != seen.files[part]:
+            raise UsageError(
+                f"some {part} images are not the files '{bundle.name}' was made with: same names, other bytes",
+                "point --root at the original files, or train again on these",
+            )

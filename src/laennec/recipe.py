@@ -292,11 +292,16 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> Usage
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if fault["type"] == "extra_forbidden":
         known = _known_keys(model, path[:-1])
-        near = difflib.get_close_matches(path[-1], known, n=1)
+        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.7)
         hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known) or 'nothing'}"
         return UsageError(f"{where}: unknown key '{key}'{more}. Known: {', '.join(known)}", hint)
+    missing = [".".join(map(str, f["loc"])) for f in faults if f["type"] == "missing"]
+    if fault["type"] == "missing":
+        what = ", ".join(f"'{name}'" for name in missing)
+        return UsageError(f"{where}: {what}: field required", f"add {what}; docs/recipes.md and recipes/ show how")
     message = fault["msg"].removeprefix("Value error, ")
-    given = "" if fault["type"] == "missing" else f", not {str(fault['input'])[:60]!r}"
+    message = message.replace("a valid tuple", 'a list ["…", "…"]')
+    given = f", not {str(fault['input'])[:60]!r}"
     return UsageError(f"{where}: '{key}': {message}{given}{more}", f"correct '{path[-1] if path else where}'")
 
 

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from laennec.errors import UnknownName
+from laennec.errors import UnknownName, UsageError
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,20 @@ def find(recipe: str | Path) -> Path:
     """The path of a recipe given by path or by name.
 
     Raises:
-        UnknownName: neither a file nor the name of a recipe at hand.
+        UnknownName: not the name of a recipe at hand.
+        UsageError: a path to no file.
     """
     path = Path(recipe)
     if path.is_file() and path.suffix == ".toml":
         return path
+    if path.suffix == ".toml" or path.parent != Path():
+        raise UsageError(
+            f"there is no recipe file {path}", "see `laennec list recipes`; docs/recipes.md says how to write one"
+        )
     known = {listed.name: listed.path for listed in recipes()}
-    if path.stem not in known or path.suffix not in {"", ".toml"}:
+    if str(recipe) not in known:
         raise UnknownName("recipe", str(recipe), known)
-    return known[path.stem]
+    return known[str(recipe)]
 
 
 def _shipped() -> Path:

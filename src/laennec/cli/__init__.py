@@ -78,7 +78,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             _complain(show(), "laennec COMMAND --help")
             return 2
         _complain(
-            f"{type(error).__name__}: {error}", "this is a fault of laennec: report it with the output of --debug"
+            f"{type(error).__name__}: {error}", "a fault of laennec: report it with what `laennec --debug …` prints"
         )
         return 1
     if answer == _INTERRUPTED:  # typer answers so itself where it catches the interrupt first

@@ -11,7 +11,7 @@ import typer
 _Bundle = Annotated[Path, typer.Argument(help="Folder of a bundle.")]
 _Rule = Annotated[str | None, typer.Option("--at", help="Operating point: balanced, rule_out or rule_in.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
-_Threads = Annotated[int, typer.Option(help="CPU threads; 0 takes all cores.")]
+_Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -46,6 +46,11 @@ class Options(BaseModel):
     one_image_per_patient: bool = False
     positive: tuple[str, ...] = Field(default=(), strict=False)
 
+    @field_validator("positive", mode="before")
+    @classmethod
+    def _one_or_several(cls, names: object) -> object:
+        return (names,) if isinstance(names, str) else names
+
     @field_validator("patient")
     @classmethod
     def _one_group(cls, pattern: str) -> str:

@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from laennec.errors import UsageError, extra
 from laennec.labels import LabelSet
 from laennec.samples import PART_NAMES, Collection, Sample
 
 _SHOWN = 5
+_MISSING = {"patient": 'set data.patient = "<your column>", or one_image_per_patient = true if that is so'}
 
 
 class Options(BaseModel):
@@ -46,6 +47,11 @@ class Options(BaseModel):
     source: str = "source"
     one_image_per_patient: bool = False
 
+    @field_validator("labels", "positive", mode="before")
+    @classmethod
+    def _one_or_several(cls, names: object) -> object:
+        return (names,) if isinstance(names, str) else names
+
 
 def load(options: Options) -> Collection:
     """Read the table.
@@ -60,7 +66,7 @@ def load(options: Options) -> Collection:
     if missing:
         raise UsageError(
             f"table: {options.root.name} has no column '{missing[0]}'. Columns: {', '.join(columns)}",
-            'name the column in [data], for example patient = "PatientID"; or set one_image_per_patient = true',
+            _MISSING.get(missing[0], f"name the right column in [data], or add '{missing[0]}' to the table"),
         )
     folder = options.images or options.root.parent
     labels, values = _labels(options, rows)
@@ -83,7 +89,13 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         return list(table.column_names), [{key: _text(v) for key, v in row.items()} for row in table.to_pylist()]
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
+            header = stream.readline()
+            stream.seek(0)
+            if header.startswith("PK"):
+                raise UsageError(f"table: {path.name} is an Excel workbook or an archive", "save it as CSV, UTF-8")
+            # spreadsheets write semicolons where the comma is the decimal mark
+            separator = max(",;\t", key=header.count)
+            reader = csv.DictReader(stream, strict=True, delimiter=separator)
             columns = [name.strip() for name in reader.fieldnames or []]
             reader.fieldnames = columns
             rows = []
