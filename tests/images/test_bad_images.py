@@ -100,7 +100,9 @@ def test_a_bomb_costs_little_memory(bomb: str, tmp_path: Path) -> None:
     )
     code, megabytes = done.stdout.split()
     assert code in ("too_large", "corrupt_image")
-    assert int(megabytes) < 100
+    assert (
+        int(megabytes) < 256
+    )  # the cap of the safety plan; a deflated file may inflate to some 90 MB before it is refused
 
 
 def _good() -> list[bytes]:

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from laennec.errors import ImageError, MissingExtra
-from laennec.images import headers
+from laennec.images.headers import corrupt, looks_like
 from laennec.images.picture import Limits, Picture
 
 _DEFAULT = Limits()
@@ -42,7 +42,7 @@ def read(source: Path | bytes, limits: Limits = _DEFAULT) -> Picture:
         raise ImageError("empty", "the file is empty", "fetch or export it again")
     if len(data) > limits.max_bytes:
         raise ImageError("too_large", f"the file is larger than {limits.max_bytes:,} bytes", "export one image")
-    kind = headers.looks_like(data)
+    kind = looks_like(data)
     if kind in ("JPEG", "PNG"):
         from laennec.images.raster import read_raster
 
@@ -62,4 +62,4 @@ def read(source: Path | bytes, limits: Limits = _DEFAULT) -> Picture:
     except MemoryError as error:
         raise ImageError("too_large", "there is not enough memory to decode the image") from error
     except Exception as error:  # decoders raise whatever the broken byte leads to
-        raise headers.corrupt("the DICOM file is damaged") from error
+        raise corrupt("the DICOM file is damaged") from error
