@@ -83,6 +83,7 @@ def test_the_recipe_reference_is_made_from_the_recipe() -> None:
     ]
     sections = {"split": "Parting", "preprocess": "Preprocess", "head": "Head", "[phases]": "Phase"}
     sections |= {"training": "Training", "augmentation": "Augmentation", "decision": "Decision"}
+    sections |= {"teacher": "Teacher", "ensemble": "Ensemble", "[members]": "Member", "ranges.KEY": "Range"}
     for section, name in sections.items():
         model = getattr(recipe_module, name)
         first = (inspect.getdoc(model) or "").partition("\n\n")[0].replace("\n", " ")

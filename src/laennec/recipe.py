@@ -12,21 +12,30 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Any, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_serializer, model_validator
 
 from laennec import family
 from laennec.errors import UsageError
 from laennec.preprocess import Preprocess
+from laennec.sections import (
+    Augmentation,
+    Decision,
+    Ensemble,
+    Head,
+    Member,
+    Parting,
+    Phase,
+    Range,
+    Section,
+    Teacher,
+    Training,
+)
 from laennec.storage import digest
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class _Choice(_Section):
+class _Choice(Section):
     """A member of a family by name, with the options that member declares."""
 
     name: str
@@ -61,119 +70,7 @@ class Model(_Choice):
     """A model by name, with its options."""
 
 
-class Head(_Section):
-    """What turns a backbone's features into one output per label.
-
-    Attributes:
-        hidden: sizes of dense layers (ReLU) before the last one; none makes a linear head, [1024, 512] R4's.
-        dropout: chance of dropping a feature before each dense layer.
-    """
-
-    hidden: tuple[int, ...] = Field(default=(), strict=False)
-    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-
-
-class Parting(_Section):
-    """How the parts a publisher does not fix are drawn, always by patient and stratified by the positive finding.
-
-    Attributes:
-        validation: share of the training patients set apart for choices, where no official validation part exists.
-        test: share of all patients set apart for the test, where no official test part exists.
-        seed: seed of the draw, apart from the training's seed so that several seeds share one split.
-    """
-
-    validation: float = Field(default=0.15, gt=0.0, lt=0.9)
-    test: float = Field(default=0.2, gt=0.0, lt=0.9)
-    seed: int = Field(default=0, ge=0)
-
-
-class Phase(_Section):
-    """A stretch of training with one choice of what learns.
-
-    Attributes:
-        name: what the history and the curves call it.
-        epochs: passes over the training part.
-        train: ``all``; ``head``: the backbone is frozen, its batch-norm statistics included; or the head and the end of
-            the backbone, from the n-th last convolution, layer with weights, or stage on: ``last_convs:2``,
-            ``last_layers:20``, ``last_stages:1``.
-        learning_rate: peak of the cosine schedule.
-        warmup: share of the phase's steps in which the rate rises linearly from 0.
-        patience: epochs without a better validation figure before the phase ends; 0 never ends early.
-    """
-
-    name: str = "training"
-    train: str = Field(default="all", pattern=r"^(all|head|last_(convs|layers|stages):[1-9][0-9]{0,3})$")
-    epochs: int = Field(ge=1, le=10_000)
-    learning_rate: float = Field(gt=0.0, le=10.0)
-    warmup: float = Field(default=0.1, ge=0.0, lt=1.0)
-    patience: int = Field(default=0, ge=0)
-
-
-class Training(_Section):
-    """The loop.
-
-    Attributes:
-        batch_size: images a step; the last, incomplete batch of an epoch is left out.
-        optimiser: AdamW, or SGD with Nesterov momentum 0.9.
-        label_smoothing: share of the target spread over the other labels.
-        weight_decay: decoupled, not applied to biases and normalisation.
-        balance: ``class_weights`` weighs the loss by inverse class frequency in the training part.
-        ema: decay of the exponential moving average of the weights that is validated and kept; 0 keeps the raw weights.
-        clip: largest norm of the gradient; 0 does not clip.
-        precision: ``fp32``, or mixed precision in ``bf16`` or ``fp16`` (CUDA and MPS; bf16 also on CPU).
-        monitor: validation figure that picks the kept epoch; the first of equals wins.
-        threads: CPU threads of the training; bit-for-bit repeats need the same number. 0 takes all cores.
-        device: ``auto`` takes CUDA, then MPS, then CPU.
-    """
-
-    batch_size: int = Field(default=64, ge=2, le=4096)
-    optimiser: Literal["adamw", "sgd"] = "adamw"
-    weight_decay: float = Field(default=0.05, ge=0.0, le=1.0)
-    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
-    balance: Literal["none", "class_weights"] = "class_weights"
-    ema: float = Field(default=0.0, ge=0.0, lt=1.0)
-    clip: float = Field(default=5.0, ge=0.0)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    monitor: Literal["loss", "auroc"] = "loss"
-    threads: int = Field(default=0, ge=0, le=1024)
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-
-
-class Augmentation(_Section):
-    """Random changes of training images, drawn per image. Zero everywhere means none.
-
-    Attributes:
-        rotation: largest turn either way, degrees.
-        zoom, aspect: largest relative change of scale and of width to height.
-        shift: largest displacement, share of the side.
-        flip: chance of a left-right flip. It puts the heart on the right: off unless asked for.
-        gamma, contrast: largest relative change, drawn log-uniformly.
-        brightness: largest addition, in units of the full grey range.
-        blur: chance of a 3x3 box blur.
-        noise: largest standard deviation of added Gaussian noise, share of the full grey range.
-        erase: chance that a rectangle of 10 to 30 % of each side is painted over with one grey.
-    """
-
-    rotation: float = Field(default=0.0, ge=0.0, le=180.0)
-    zoom: float = Field(default=0.0, ge=0.0, lt=1.0)
-    aspect: float = Field(default=0.0, ge=0.0, lt=1.0)
-    shift: float = Field(default=0.0, ge=0.0, le=0.5)
-    flip: float = Field(default=0.0, ge=0.0, le=1.0)
-    gamma: float = Field(default=0.0, ge=0.0, lt=1.0)
-    contrast: float = Field(default=0.0, ge=0.0, lt=1.0)
-    brightness: float = Field(default=0.0, ge=0.0, lt=1.0)
-    blur: float = Field(default=0.0, ge=0.0, le=1.0)
-    noise: float = Field(default=0.0, ge=0.0, lt=1.0)
-    erase: float = Field(default=0.0, ge=0.0, le=1.0)
-
-
-class Decision(_Section):
-    """Which operating point the model decides at; its threshold is fitted on validation, never on test."""
-
-    rule: Literal["balanced", "rule_out", "rule_in"] = "balanced"
-
-
-class Recipe(_Section):
+class Recipe(Section):
     """Everything a training depends on."""
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
@@ -188,6 +85,21 @@ class Recipe(_Section):
     training: Training = Training()
     augmentation: Augmentation = Augmentation()
     decision: Decision = Decision()
+    teacher: Teacher = Teacher()
+    ensemble: Ensemble = Ensemble()
+    members: tuple[Member, ...] = Field(default=(), strict=False)
+    ranges: dict[str, Range] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        names = [member.name for member in self.members]
+        if len(set(names)) < len(names):
+            raise ValueError("two members have the same name")
+        if self.members and self.teacher.bundle:
+            raise ValueError("an ensemble has no teacher of its own: give its members one")
+        if self.training.balance == "smote" and not any(phase.views for phase in self.phases):
+            raise ValueError("smote works on kept embeddings: give a phase views, or take another balance")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -243,6 +155,22 @@ class Recipe(_Section):
             else:
                 _set(values, key.split("__"), value, key)
         return type(self).parse(values)
+
+    def changed(self, values: Mapping[str, Any]) -> Self:
+        """A copy with other values under dotted keys, as ``--set`` takes them.
+
+        Raises:
+            UsageError: a key that leads nowhere, or a value that is refused.
+        """
+        own = self.model_dump(mode="json")
+        for key, value in values.items():
+            _set(own, key.split("."), value, key)
+        return type(self).parse(own)
+
+    def of_members(self) -> dict[str, Self]:
+        """The recipe of each member of the ensemble, by the member's name."""
+        alone = self.replace(members=[], ranges={})
+        return {m.name: alone.changed({"name": f"{self.name}.{m.name}", **m.set}) for m in self.members}
 
     @property
     def digest(self) -> str:
