@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from laennec.recipe import Augmentation
+    from laennec.sections import Augmentation
+
+_KNOTS = 8
 
 
 def augment(images: torch.Tensor, how: Augmentation, generator: torch.Generator) -> torch.Tensor:
@@ -38,6 +41,8 @@ def augment(images: torch.Tensor, how: Augmentation, generator: torch.Generator)
         second = torch.stack([turn.sin() * zoom * mirror, turn.cos() * zoom / aspect, down], 1)
         grid = functional.affine_grid(torch.stack([first, second], 1), list(images.shape), align_corners=False)
         images = functional.grid_sample(images, grid, align_corners=False)
+    if how.tone:
+        images = _tone(images, how.tone, generator)
     if how.gamma:
         images = images.clamp(1e-4, 1) ** _each(relative(how.gamma))
     if how.contrast or how.brightness:
@@ -53,6 +58,32 @@ def augment(images: torch.Tensor, how: Augmentation, generator: torch.Generator)
     if how.erase:
         images = torch.where(_rectangles(images, draw, how.erase), _each(draw(0, 1)), images)
     return images.clamp(0, 1)
+
+
+def mix(
+    images: torch.Tensor, targets: torch.Tensor, parameter: float, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mixup (Zhang et al. 2018): each image and its label blended with those of another image of the batch.
+
+    One share for the batch, drawn from Beta(`parameter`, `parameter`) and at least a half, so that each row stays
+    mostly itself.
+    """
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    share = float(np.random.default_rng(seed).beta(parameter, parameter))
+    share = max(share, 1 - share)
+    other = torch.randperm(len(images), generator=generator).to(images.device)
+    return share * images + (1 - share) * images[other], share * targets + (1 - share) * targets[other]
+
+
+def _tone(images: torch.Tensor, spread: float, generator: torch.Generator) -> torch.Tensor:
+    """A random rising, piecewise linear grey curve for each image, from (0, 0) to (1, 1)."""
+    n = len(images)
+    rises = torch.randn(n, _KNOTS, generator=generator).mul(spread).exp()
+    curve = torch.cat([torch.zeros(n, 1), (rises / rises.sum(1, keepdim=True)).cumsum(1)], 1).to(images.device)
+    place = images.flatten(1).clamp(0, 1) * _KNOTS
+    below = place.floor().clamp(max=_KNOTS - 1)
+    low, high = curve.gather(1, below.long()), curve.gather(1, below.long() + 1)
+    return (low + (high - low) * (place - below)).view_as(images)
 
 
 def _each(values: torch.Tensor) -> torch.Tensor:

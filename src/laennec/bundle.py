@@ -27,8 +27,8 @@ from laennec.results import OperatingPoint
 CARD = "card.json"
 _MODEL_KINDS = {".safetensors", ".onnx"}
 _KINDS = {*_MODEL_KINDS, ".json"}
-_BESIDE = {"reports", "checkpoints"}
-_BESIDE_KINDS = {".json", ".html", ".csv", ".safetensors"}
+_BESIDE = {"reports", "checkpoints", "members"}
+_BESIDE_KINDS = {".json", ".jsonl", ".html", ".csv", ".safetensors"}
 
 
 class _Part(BaseModel):
@@ -48,6 +48,34 @@ class Architecture(_Part):
     name: str
     options: dict[str, Any]
     head: Head
+
+
+class MemberSeen(_Part):
+    """One member of an ensemble.
+
+    Attributes:
+        digest: of the bundle it was.
+        file: its weights in this bundle.
+        preprocess: as the card's in what decides pixels; its channels and scaling are its own.
+        weight: its share of the answer; the members' weights sum to 1.
+        threshold: where it decides when the members vote.
+    """
+
+    name: str
+    digest: str
+    file: str
+    model: Architecture
+    preprocess: Preprocess
+    weight: float = Field(ge=0.0, le=1.0)
+    threshold: float
+
+
+class EnsembleSeen(_Part):
+    """How several networks answer as one; see the recipe's ``[ensemble]``."""
+
+    rule: Literal["mean", "vote"]
+    views: tuple[Literal["plain", "flip"], ...]
+    members: tuple[MemberSeen, ...]
 
 
 class DataSeen(_Part):
@@ -70,10 +98,17 @@ class DataSeen(_Part):
 
 
 class TrainingSeen(_Part):
-    """How the training went: epochs run, the kept one, wall seconds, hardware, figures on validation."""
+    """How the training went: epochs run, the kept one, wall seconds, hardware, figures on validation.
+
+    Attributes:
+        learning: parameters that learned, by phase.
+        teacher: digest of the bundle whose answers were learned beside the labels.
+    """
 
     epochs: int
     kept_epoch: int
+    learning: dict[str, int] = {}
+    teacher: str | None = None
     seconds: float
     hardware: str
     threads: int
@@ -107,6 +142,8 @@ class Card(_Part):
     """What a bundle says of itself. See the attributes' own classes for the parts.
 
     Attributes:
+        model: the network; of an ensemble, its first member's.
+        ensemble: the members, where there are several.
         starting_weights: where training started: ``random``, or what the weights had seen.
         operating_points: thresholds by rule, fitted on validation and bound to the model's files.
         decision: the rule `predict` uses unless told otherwise.
@@ -123,6 +160,7 @@ class Card(_Part):
     backend: str
     precision: str
     model: Architecture
+    ensemble: EnsembleSeen | None = None
     parameters: int
     starting_weights: str
     operating_points: dict[str, OperatingPoint]

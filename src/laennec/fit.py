@@ -11,25 +11,22 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
-from laennec import checkpoints, decisions, intervals, progress
-from laennec.augment import augment
+from laennec import checkpoints, decisions, intervals, progress, schedules, sources
 from laennec.errors import LaennecError, UsageError
-from laennec.labels import LabelSet
-from laennec.loader import Part
-from laennec.network import Deployed, Network
-from laennec.recipe import Phase, Recipe
+from laennec.network import Network
+from laennec.recipe import Recipe
 from laennec.results import Epoch
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from laennec.sections import Phase
+from laennec.sources import Embeddings, Pictures, Source
 
 
 @dataclass
@@ -43,35 +40,40 @@ class Fit:
         history: one entry per epoch run.
         best: the monitored figure of `kept`, larger is better.
         stale: epochs of this phase since `best` improved.
+        rate: the learning rate of the last step.
+        drops: how often this phase's plateau schedule has lowered the rate.
+        learning: parameters that learned, by phase.
     """
 
-    recipe: Recipe
-    labels: LabelSet
-    task: ModuleType
-    train: Part
-    val: Part
+    pictures: Pictures
     network: Network
-    device: torch.device
     average: Network = field(init=False)
     kept: Network = field(init=False)
     class_weights: torch.Tensor = field(init=False)
     history: list[Epoch] = field(default_factory=list)
     best: float = -math.inf
     stale: int = 0
+    drops: int = 0
+    rate: float = 0.0
+    learning: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.recipe, self.device = self.pictures.recipe, self.pictures.device
+        self.labels, self.task = self.pictures.labels, self.pictures.task
         self.average, self.kept = copy.deepcopy(self.network), copy.deepcopy(self.network)
         balanced = self.recipe.training.balance == "class_weights"
-        weights = self.task.weights(self.labels, self.train.values) if balanced else np.ones(len(self.labels))
+        weights = self.task.weights(self.labels, self.pictures.values) if balanced else np.ones(len(self.labels))
         self.class_weights = torch.as_tensor(weights, dtype=torch.float32, device=self.device)
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch; the last, incomplete one is left out."""
-        return max(1, len(self.train) // self.recipe.training.batch_size)
+        """Batches in an epoch of the training part; the last, incomplete one is left out."""
+        return max(1, len(self.pictures.values) // self.recipe.training.batch_size)
 
-    def run(self, folder: Path, identity: dict[str, str]) -> None:
+    def run(self, folder: Path, identity: dict[str, str], told: Callable[[Epoch], None] = lambda _: None) -> None:
         """Run all phases, from the last checkpoint in `folder` if there is one; `identity` says whose it must be.
+
+        Each phase starts from the weights kept so far. `told` hears of every epoch.
 
         Raises:
             UsageError: the checkpoints are of another training.
@@ -79,44 +81,48 @@ class Fit:
         """
         state = checkpoints.last_state(folder, identity)
         at_phase, at_epoch = (0, 0) if state is None else self._restore(state)
+        saver = checkpoints.Saver(folder)
         with progress.track("training", sum(p.epochs for p in self.recipe.phases) * self.steps) as step:
             step.advance(len(self.history) * self.steps)
             for index, phase in enumerate(self.recipe.phases):
+                self.network.learn(phase.train, phase.statistics)
+                called = phase.name if phase.name not in self.learning else f"{phase.name} {index + 1}"
+                self.learning[called] = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
                 if index < at_phase:
                     continue
-                self.network.learn(phase.train)
+                first = at_epoch if index == at_phase else 0
+                resumed = state is not None and first > 0
+                if not resumed:
+                    self.stale = self.drops = 0
+                    for network in (self.network, self.average):
+                        network.load_state_dict(self.kept.state_dict())
                 optimiser = _optimiser(self.network, phase, self.recipe)
                 scaler = torch.amp.GradScaler(self.device.type, enabled=self.recipe.training.precision == "fp16")
-                first = at_epoch if index == at_phase else 0
-                if first and state is not None:
+                if state is not None and resumed:
                     _load_optimiser(optimiser, state)
                     scaler.load_state_dict(state.values["scaler"])
-                else:
-                    self.stale = 0
+                source = self._source(index, phase)
                 for epoch in range(first, phase.epochs):
                     if phase.patience and self.stale >= phase.patience:
                         step.advance((phase.epochs - epoch) * self.steps)
                         break
                     started = time.monotonic()
-                    loss = self._learn(index, epoch, optimiser, scaler, step)
-                    self._judge(phase, epoch, loss, started)
+                    loss = self._learn(source, index, epoch, optimiser, scaler, step)
+                    self._judge(source, phase, epoch, loss, started)
                     step.note(_line(self.history[-1]))
-                    values = {"phase": index, "epoch": epoch + 1, "scaler": scaler.state_dict()}
-                    checkpoints.save_state(folder, len(self.history), self._state(optimiser, values | identity))
+                    told(self.history[-1])
+                    values = {"phase": index, "epoch": epoch + 1, "scaler": scaler.state_dict()} | identity
+                    last = epoch + 1 == phase.epochs
+                    saver.save(len(self.history), partial(self._state, optimiser, values), sure=last)
 
-    def probabilities(self, network: Network, part: Part) -> np.ndarray:
-        """``float32 [n, labels]`` of `network` on the images of `part`, in evaluation mode."""
-        deployed = Deployed(network, self.task, self.labels).eval()
-        size = max(64, self.recipe.training.batch_size)
-        with torch.inference_mode():
-            answers = [
-                deployed(torch.from_numpy(part.batch(slice(at, at + size))).to(self.device)).float().cpu().numpy()
-                for at in range(0, len(part), size)
-            ]
-        return np.concatenate(answers)
+    def _source(self, index: int, phase: Phase) -> Source:
+        if not phase.views:
+            return self.pictures
+        return Embeddings(self.pictures, self.network, phase.views, _seed(self.recipe, index, 0))
 
     def _learn(
         self,
+        source: Source,
         index: int,
         epoch: int,
         optimiser: torch.optim.Optimizer,
@@ -125,23 +131,23 @@ class Fit:
     ) -> float:
         """One pass over the training part; the mean loss."""
         how, phase = self.recipe.training, self.recipe.phases[index]
-        seed = (self.recipe.seed * 1_000_003 + index * 10_007 + epoch) % 2**31
+        seed = _seed(self.recipe, index, epoch)
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self.train), generator=generator).numpy()
-        dtype = _DTYPES[how.precision]
+        order = sources.order(source.values, how.balance, generator)
+        steps = max(1, len(order) // how.batch_size)
+        moving = self._moving(phase)
         self.network.train()
         total = torch.zeros((), device=self.device)
-        for i in range(self.steps):
+        for i in range(steps):
+            self.rate = schedules.rate(phase, epoch * steps + i, phase.epochs * steps, self.drops)
             for group in optimiser.param_groups:
-                group["lr"] = _rate(phase, epoch * self.steps + i, phase.epochs * self.steps)
+                group["lr"] = self.rate
             which = np.sort(order[i * how.batch_size : (i + 1) * how.batch_size])
-            images = torch.from_numpy(self.train.batch(which)).to(self.device).float() / 255.0
-            images = augment(images, self.recipe.augmentation, generator).contiguous(memory_format=torch.channels_last)
-            targets = torch.from_numpy(self.train.values[which]).to(self.device)
-            with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
-                logits = self.network(images)
-            loss = self.task.loss(self.labels, logits.float(), targets, self.class_weights, how.label_smoothing)
+            shown, targets = source.batch(which, generator)
+            with self.pictures.autocast():
+                logits = source.logits(self.network, shown)
+            loss = self.task.loss(self.labels, logits.float(), targets, self.class_weights, how)
             optimiser.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
             if how.clip:
@@ -149,37 +155,47 @@ class Fit:
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), how.clip)
             scaler.step(optimiser)
             scaler.update()
-            self._move_average(len(self.history) * self.steps + i)
+            self._move_average(moving, len(self.history) * steps + i)
             total += loss.detach()
-            step.advance()
-        mean = float(total) / self.steps
+            step.advance((i + 1) * self.steps // steps - i * self.steps // steps)
+        mean = float(total) / steps
         if not math.isfinite(mean):
             raise _diverged(f"the training loss became {mean}", epoch, phase)
         return mean
 
-    def _move_average(self, steps: int) -> None:
+    def _moving(self, phase: Phase) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The pairs of averaged and raw tensors that this phase changes."""
+        raw, average = self.network.state_dict(), self.average.state_dict()
+        still = {name for name, p in self.network.named_parameters() if not p.requires_grad}
+        if phase.views:
+            still |= {name for name in raw if name.startswith("backbone.")}
+        return [(average[name], tensor) for name, tensor in raw.items() if name not in still]
+
+    def _move_average(self, moving: list[tuple[torch.Tensor, torch.Tensor]], steps: int) -> None:
         """Move the averaged weights towards the raw ones; early on the average is short, so that it can follow."""
         decay = min(self.recipe.training.ema, (1 + steps) / (10 + steps))
         with torch.no_grad():
-            for mean, raw in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+            for mean, raw in moving:
                 if decay and mean.is_floating_point():
                     mean.lerp_(raw, 1 - decay)
                 else:
                     mean.copy_(raw)
 
-    def _judge(self, phase: Phase, epoch: int, loss: float, started: float) -> None:
+    def _judge(self, source: Source, phase: Phase, epoch: int, loss: float, started: float) -> None:
         """Validate the average, keep it if it is the best so far, and write the epoch's line of history."""
-        probabilities = self.probabilities(self.average, self.val)
+        probabilities = source.judged(self.average)
         if not np.isfinite(probabilities).all():
             raise _diverged("the network's answers became NaN", epoch, phase)
-        truth = decisions.truth_of(self.labels, self.val.values)
+        truth = decisions.truth_of(self.labels, self.pictures.val.values)
         score, positive, _ = decisions.decide(self.labels, probabilities, 0.5)
         known = ~np.isnan(truth)
         auroc = intervals.delong(truth[known], score[known]).value
-        val_loss = self.task.log_loss(self.labels, probabilities, self.val.values)
+        val_loss = self.task.log_loss(self.labels, probabilities, self.pictures.val.values)
         monitored = -val_loss if self.recipe.training.monitor == "loss" or auroc is None else auroc
         better = monitored > self.best
         self.stale = 0 if better else self.stale + 1
+        if self.stale and self.stale % phase.plateau == 0:
+            self.drops += 1
         if better:
             self.best = monitored
             self.kept.load_state_dict(self.average.state_dict())
@@ -187,7 +203,7 @@ class Fit:
             Epoch(
                 phase=phase.name,
                 epoch=epoch + 1,
-                learning_rate=_rate(phase, (epoch + 1) * self.steps - 1, phase.epochs * self.steps),
+                learning_rate=self.rate,
                 train_loss=loss,
                 val_loss=val_loss,
                 val_auroc=auroc,
@@ -209,7 +225,9 @@ class Fit:
             filled = {key: value for key, value in slots.items() if value is not None}
             tensors |= {f"optimiser/{number}/{key}": torch.as_tensor(value) for key, value in filled.items()}
         history = [epoch.model_dump(mode="json") for epoch in self.history]
-        return checkpoints.State(tensors, values | {"history": history, "best": self.best, "stale": self.stale})
+        return checkpoints.State(
+            tensors, values | {"history": history, "best": self.best, "stale": self.stale, "drops": self.drops}
+        )
 
     def _restore(self, state: checkpoints.State) -> tuple[int, int]:
         """Take up a checkpoint's state; its place as (phase, epochs of that phase done)."""
@@ -218,6 +236,7 @@ class Fit:
             network.load_state_dict({k[len(start) :]: t for k, t in state.tensors.items() if k.startswith(start)})
         self.history = [Epoch.model_validate(epoch) for epoch in state.values["history"]]
         self.best, self.stale = state.values["best"], state.values["stale"]
+        self.drops = state.values["drops"]
         progress.say(f"resumed after epoch {len(self.history)}")
         return state.values["phase"], state.values["epoch"]
 
@@ -274,12 +293,8 @@ def _load_optimiser(optimiser: torch.optim.Optimizer, state: checkpoints.State) 
     optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
-def _rate(phase: Phase, step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine down to zero (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
-    warm = int(phase.warmup * steps)
-    if step < warm:
-        return phase.learning_rate * (step + 1) / warm
-    return phase.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+def _seed(recipe: Recipe, phase: int, epoch: int) -> int:
+    return (recipe.seed * 1_000_003 + phase * 10_007 + epoch) % 2**31
 
 
 def _line(epoch: Epoch) -> str:

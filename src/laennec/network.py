@@ -1,12 +1,13 @@
 """The torch network of a card: backbone and head, with the input's scaling inside.
 
-`Network` takes grey float [0, 1] and gives logits: what is trained. `Deployed` takes ``uint8`` and gives
-probabilities: what is run and exported, the same in every runtime. Imports torch; only code that trains or runs torch
-loads this module.
+`Network` takes grey float [0, 1] and gives logits: what is trained. `Deployed`, and `Joined` for an ensemble, takes
+``uint8`` and gives probabilities: what is run and exported, the same in every runtime. Imports torch; only code that
+trains or runs torch loads this module.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,9 @@ from laennec.labels import LabelSet
 from laennec.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from laennec.bundle import Architecture, Card
+    from laennec.bundle import Architecture, Card, EnsembleSeen
+
+WEIGHTS = "weights.safetensors"
 
 
 class Network(nn.Module):
@@ -31,38 +34,46 @@ class Network(nn.Module):
         super().__init__()
         member = family.member("models", architecture.name)
         options = member.Options.model_validate(architecture.options)
-        self.channels, self.mean, self.std = preprocess.channels, preprocess.mean, preprocess.std
+        self.channels = preprocess.channels
+        self.mean, self.std = _constant(preprocess.mean), _constant(preprocess.std)
         self.backbone, features = member.build(options, preprocess.channels, preprocess.size, start)
-        self._frozen: list[nn.Module] = []
+        self._still: list[nn.Module] = []
         self.head = _head(features, architecture.head.hidden, architecture.head.dropout, outputs)
 
     def forward(self, grey: torch.Tensor) -> torch.Tensor:
         """Logits of a batch."""
-        x = (grey - self.mean) / self.std
-        if self.channels > 1:
-            x = x.expand(-1, self.channels, -1, -1)
-        logits: torch.Tensor = self.head(self.backbone(x))
+        logits: torch.Tensor = self.head(self.features(grey))
         return logits
 
-    def learn(self, policy: str) -> None:
+    def features(self, grey: torch.Tensor) -> torch.Tensor:
+        """The backbone's embedding ``[n, features]`` of a batch."""
+        if self.channels > 1:
+            grey = grey.expand(-1, self.channels, -1, -1)
+        mean, std = (v if isinstance(v, float) else v.to(grey.device) for v in (self.mean, self.std))
+        embedding: torch.Tensor = self.backbone((grey - mean) / std)
+        return embedding
+
+    def learn(self, policy: str, statistics: str = "frozen") -> None:
         """Choose what learns: the head always, and of the backbone what `policy` names. See `Phase.train`.
 
-        The frozen layers keep their batch-norm statistics too, whatever `train` is asked for.
+        The frozen layers keep their batch-norm statistics too, whatever `train` is asked for, unless `statistics` is
+        ``moving``.
 
         Raises:
             UsageError: the backbone has fewer parts than the policy asks for.
         """
-        self._frozen = _frozen_layers(self.backbone, policy)
+        frozen = _frozen_layers(self.backbone, policy)
         for parameter in self.parameters():
             parameter.requires_grad_(True)
-        for layer in self._frozen:
+        for layer in frozen:
             layer.requires_grad_(False)
+        self._still = frozen if statistics == "frozen" else []
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Network:
         """As in torch, but frozen layers stay in evaluation mode (pytorch#86590)."""
         super().train(mode)
-        for layer in self._frozen:
+        for layer in self._still:
             layer.eval()
         return self
 
@@ -103,6 +114,11 @@ def _stages(backbone: nn.Module) -> list[nn.Module]:
     return stages
 
 
+def _constant(value: float | tuple[float, ...]) -> float | torch.Tensor:
+    """One value for all channels, or ``[1, channels, 1, 1]``."""
+    return value if isinstance(value, float) else torch.tensor(value).view(1, -1, 1, 1)
+
+
 def _head(features: int, hidden: tuple[int, ...], dropout: float, outputs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width in hidden:
@@ -112,7 +128,7 @@ def _head(features: int, hidden: tuple[int, ...], dropout: float, outputs: int) 
 
 
 class Deployed(nn.Module):
-    """``uint8 [n, 1, size, size]`` to probabilities ``float32 [n, labels]``."""
+    """One network: ``uint8 [n, 1, size, size]`` to probabilities ``float32 [n, labels]``."""
 
     def __init__(self, network: Network, task: ModuleType, labels: LabelSet) -> None:
         super().__init__()
@@ -120,8 +136,50 @@ class Deployed(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Probabilities of a batch."""
-        probabilities: torch.Tensor = self.task.activate(self.labels, self.network(pixels.float() / 255.0))
+        return self.answer(pixels.float() / 255.0)
+
+    def answer(self, grey: torch.Tensor) -> torch.Tensor:
+        """Probabilities of ``float [n, 1, size, size]`` in [0, 1]."""
+        probabilities: torch.Tensor = self.task.activate(self.labels, self.network(grey))
         return probabilities
+
+
+class Joined(nn.Module):
+    """An ensemble as one network: the members' answers to every view, averaged or voted on by weight."""
+
+    def __init__(self, members: Sequence[Deployed], labels: LabelSet, how: EnsembleSeen) -> None:
+        super().__init__()
+        self.members, self.labels, self.how = nn.ModuleList(members), labels, how
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Probabilities, or shares of the votes, ``float32 [n, labels]``."""
+        return self.answer(pixels.float() / 255.0)
+
+    def answer(self, grey: torch.Tensor) -> torch.Tensor:
+        """The same of ``float [n, 1, size, size]`` in [0, 1]."""
+        shown = [grey.flip(3) if view == "flip" else grey for view in self.how.views]
+        total = torch.zeros((), device=grey.device)
+        for member, seen in zip(self.members, self.how.members, strict=True):
+            assert isinstance(member, Deployed)
+            answers = torch.stack([member.answer(view) for view in shown]).mean(0)
+            if self.how.rule == "vote":
+                answers = _votes(self.labels, answers, seen.threshold)
+            total = total + seen.weight * answers
+        return total
+
+
+def _votes(labels: LabelSet, probabilities: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Each row's decision as a vote of 1, by the rule of `decisions.decide`."""
+    wanted = list(labels.positive_indices)
+    score = probabilities[:, wanted].sum(1, keepdim=True)
+    if not labels.exclusive:
+        limits = torch.full((1, len(labels)), 0.5, device=probabilities.device)
+        limits[:, wanted] = threshold
+        return (probabilities >= limits).float()
+    is_wanted = torch.tensor([[i in wanted for i in range(len(labels))]], device=probabilities.device)
+    allowed = is_wanted == (score >= threshold)
+    chosen = torch.where(allowed, probabilities, -1.0).argmax(1)
+    return torch.nn.functional.one_hot(chosen, len(labels)).float()
 
 
 def weights_bytes(network: Network) -> bytes:
@@ -129,15 +187,28 @@ def weights_bytes(network: Network) -> bytes:
     return save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
 
 
-def load_deployed(card: Card, weights: bytes) -> Deployed:
-    """The network a card describes with its weights (safetensors bytes), ready to run.
+def load_deployed(card: Card, files: Mapping[str, bytes]) -> Deployed | Joined:
+    """The network or ensemble a card describes with its weights (`files` are the bundle's, by name), ready to run.
 
     Raises:
-        UntrustedBundle: the weights do not fit the architecture the card names.
+        UntrustedBundle: weights are missing, or do not fit the architecture the card names.
     """
-    network = Network(card.model, card.preprocess, len(card.labels), start=False)
+    task = family.member("tasks", card.task)
+    if card.ensemble is None:
+        network = Network(card.model, card.preprocess, len(card.labels), start=False)
+        return Deployed(_filled(network, files, WEIGHTS), task, card.labels).eval()
+    members = []
+    for seen in card.ensemble.members:
+        network = Network(seen.model, seen.preprocess, len(card.labels), start=False)
+        members.append(Deployed(_filled(network, files, seen.file), task, card.labels))
+    return Joined(members, card.labels, card.ensemble).eval()
+
+
+def _filled(network: Network, files: Mapping[str, bytes], name: str) -> Network:
+    if name not in files:
+        raise UntrustedBundle(f"the bundle is for torch but holds no {name}", "make the bundle again")
     try:
-        network.load_state_dict(load(weights))
+        network.load_state_dict(load(files[name]))
     except (RuntimeError, ValueError, SafetensorError) as error:
         raise UntrustedBundle("the weights do not fit the architecture the card names", "make it again") from error
-    return Deployed(network, family.member("tasks", card.task), card.labels).eval()
+    return network

@@ -6,11 +6,29 @@ follows (division by 255, `mean`, `std`, repetition to three channels) travels i
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from laennec.storage import digest
+
+# SHA-256 of images/lungs.onnx: cards name the network their pictures were framed by, and no other may frame for them.
+LOCATOR = "7e15a8bcabf812025e3320ca9082a177b55b43618580b224a3b86ef08546a936"
+
+Channels = float | Annotated[tuple[float, float, float], Field(strict=False)]
+_LATER = ("frame", "margin", "equalise", "locator")
 
 
 class Preprocess(BaseModel):
@@ -20,20 +38,75 @@ class Preprocess(BaseModel):
         size: side of the square input, pixels.
         resize: ``stretch`` ignores the aspect, ``pad`` keeps it and fills with black, ``crop`` keeps it and takes the
             central square.
+        frame: ``whole`` takes the picture as it is, ``lungs`` first cuts it to the box around both lungs; where no
+            lungs are found it stays whole, and the answer says so.
+        margin: added to the box of the lungs on each side, share of the box's width or height.
+        equalise: spread the grey levels of the framed picture evenly (histogram equalisation at 256 levels).
         channels: 1, or 3 where a backbone expects colour (the grey plane is repeated inside the graph).
-        mean: subtracted after division by 255.
-        std: divisor after `mean`.
+        mean: subtracted after division by 255, in [-1, 1]; one number, or three for three channels.
+        std: divisor after `mean`, in (0, 1]; one number, or three for three channels.
+        locator: SHA-256 of the network that finds the lungs; filled in, never chosen.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     size: int = Field(default=224, ge=16, le=2048)
     resize: Literal["stretch", "pad", "crop"] = "stretch"
+    frame: Literal["whole", "lungs"] = "whole"
+    margin: float = Field(default=0.08, ge=0.0, le=0.5, allow_inf_nan=False)
+    equalise: bool = False
     channels: Literal[1, 3] = 1
-    mean: float = Field(default=0.5, ge=-1.0, le=1.0, allow_inf_nan=False)
-    std: float = Field(default=0.25, gt=0.0, le=1.0, allow_inf_nan=False)
+    mean: Channels = 0.5
+    std: Channels = 0.25
+    locator: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _locator_is_filled_in(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        framed = values.get("frame") == "lungs"
+        return {**values, "locator": (values.get("locator") or LOCATOR) if framed else ""}
+
+    @field_validator("mean", "std", mode="wrap")
+    @classmethod
+    def _one_number_or_three(cls, value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Channels:
+        try:
+            checked: Channels = check(value)
+        except ValidationError as error:
+            raise ValueError("needs a number, or three numbers for three channels") from error
+        spread = info.field_name == "std"
+        for number in checked if isinstance(checked, tuple) else (checked,):
+            # NaN lies in no range
+            if not (0 < number <= 1 if spread else -1 <= number <= 1):
+                raise ValueError(f"must lie in {'(0, 1]' if spread else '[-1, 1]'}")
+        return checked
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.channels == 1 and (isinstance(self.mean, tuple) or isinstance(self.std, tuple)):
+            raise ValueError("three means or deviations need channels = 3")
+        if self.frame == "lungs" and self.locator != LOCATOR:
+            raise ValueError("the pictures were framed by another lung locator than this laennec holds")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # cards and recipes from before these keys keep their digests and seals
+        plain: dict[str, Any] = serialise(self)
+        for name in _LATER:
+            if name in plain and plain[name] == type(self).model_fields[name].default:
+                del plain[name]
+        return plain
 
     @property
     def pixel_digest(self) -> str:
-        """Digest of the part that decides the decoded pixels (`size`, `resize`): the key of the image cache."""
-        return digest({"size": self.size, "resize": self.resize})
+        """Digest of what decides the decoded pixels (`size`, `resize`, the framing with the network behind it, the
+        equalisation), and of nothing else: the key of the image cache.
+        """
+        pixels: dict[str, Any] = {"size": self.size, "resize": self.resize}
+        if self.frame == "lungs":
+            pixels |= {"frame": self.frame, "margin": self.margin, "locator": LOCATOR}
+        if self.equalise:
+            pixels["equalise"] = True
+        return digest(pixels)

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Self, get_args, get_origin
+from typing import Any, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError, model_serializer, model_validator
 
@@ -33,6 +33,8 @@ from laennec.sections import (
     Training,
 )
 from laennec.storage import digest
+
+_S = TypeVar("_S", bound=Section)
 
 
 class _Choice(Section):
@@ -208,6 +210,14 @@ def _set(values: Any, path: list[str], value: Any, key: str) -> None:
         values[path[-1]] = value
     else:
         raise UsageError(f"'{key}' does not lead to a value", "sections are joined by dots: phases.0.epochs=3")
+
+
+def of_section(section: type[_S], values: Mapping[str, Any], where: str) -> _S:
+    """One section from plain values. Raises `UsageError` that names the key and the known ones."""
+    try:
+        return section.model_validate(dict(values))
+    except ValidationError as error:
+        raise explain(error, section, where) from error
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> UsageError:

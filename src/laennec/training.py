@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from laennec import checkpoints, family, hardware, loader, operating, progress, storage
+from laennec import checkpoints, ensembling, family, hardware, loader, operating, progress, storage
 from laennec.bundle import (
     CARD,
     Architecture,
@@ -23,12 +23,12 @@ from laennec.bundle import (
 )
 from laennec.errors import UsageError
 from laennec.fit import Fit, pick_device, settled
-from laennec.network import Network, weights_bytes
+from laennec.network import WEIGHTS, Deployed, Joined, Network, load_deployed, weights_bytes
 from laennec.recipe import Recipe
+from laennec.sources import Pictures
 from laennec.version import VERSION
 
 TASK = "classify"
-WEIGHTS = "weights.safetensors"
 HISTORY = "history.json"
 _CHECKPOINTS = "checkpoints"
 
@@ -47,6 +47,8 @@ def train(recipe: Recipe, out: str | Path) -> Bundle:
     done = _finished(out, recipe)
     if done is not None:
         return done
+    if recipe.members:
+        return _joined(recipe, out)
     feed = loader.load(recipe, ("train", "val"))
     labels, device = feed.collection.labels, pick_device(recipe.training.device, recipe.training.precision)
     threads = recipe.training.threads or os.cpu_count() or 1
@@ -54,20 +56,20 @@ def train(recipe: Recipe, out: str | Path) -> Bundle:
     with settled(device, threads):
         torch.manual_seed(recipe.seed)
         network = Network(architecture, recipe.preprocess, len(labels))
-        fit = Fit(
+        teacher, taught_by = _teacher(recipe, feed, device)
+        pictures = Pictures(
             recipe=recipe,
             labels=labels,
             task=family.member("tasks", TASK),
             train=feed.part("train"),
             val=feed.part("val"),
-            network=network.to(device).to(memory_format=torch.channels_last),
             device=device,
+            teacher=teacher,
         )
-        fit.run(
-            out / _CHECKPOINTS,
-            {"recipe": recipe.digest, "split": feed.split.digest, "collection": feed.collection.digest},
-        )
-        probabilities = fit.probabilities(fit.kept, fit.val)
+        fit = Fit(pictures, network.to(device).to(memory_format=torch.channels_last))
+        identity = {"recipe": recipe.digest, "split": feed.split.digest, "collection": feed.collection.digest}
+        fit.run(out / _CHECKPOINTS, identity | {"teacher": taught_by or ""})
+        probabilities = pictures.judged(fit.kept)
     files = {WEIGHTS: weights_bytes(fit.kept), HISTORY: dump([e.model_dump(mode="json") for e in fit.history])}
     kept = max(i for i, epoch in enumerate(fit.history) if epoch.best)
     member = family.member("models", recipe.model.name)
@@ -83,7 +85,7 @@ def train(recipe: Recipe, out: str | Path) -> Bundle:
         starting_weights=member.starting_weights(member.Options.model_validate(recipe.model.options)),
         operating_points=operating.fit(
             labels,
-            fit.val.values,
+            pictures.val.values,
             probabilities,
             decision=recipe.decision.rule,
             bound_to=(feed.split.digest, model_digest(seals(files))),
@@ -94,6 +96,8 @@ def train(recipe: Recipe, out: str | Path) -> Bundle:
         training=TrainingSeen(
             epochs=len(fit.history),
             kept_epoch=kept + 1,
+            learning=fit.learning,
+            teacher=taught_by,
             seconds=round(sum(epoch.seconds for epoch in fit.history), 1),
             hardware=torch.cuda.get_device_name() if device.type == "cuda" else hardware.describe(),
             threads=threads,
@@ -111,6 +115,39 @@ def train(recipe: Recipe, out: str | Path) -> Bundle:
     return bundle
 
 
+def _joined(recipe: Recipe, out: Path) -> Bundle:
+    """Train the members of an ensemble, each in a folder of its own, and join them."""
+    members = []
+    for number, (name, of_member) in enumerate(recipe.of_members().items()):
+        progress.say(f"member {number + 1} of {len(recipe.members)}: {name}")
+        members.append(train(of_member, out / ensembling.MEMBERS / name))
+    return ensembling.ensemble(members, out, recipe.ensemble, recipe=recipe)
+
+
+def _teacher(recipe: Recipe, feed: loader.Feed, device: torch.device) -> tuple[Deployed | Joined | None, str | None]:
+    """The teacher a recipe names, and its digest.
+
+    Raises:
+        UsageError: it is no fp32 torch bundle, reads other pixels, has other labels, or saw another split.
+    """
+    if not recipe.teacher.bundle:
+        return None, None
+    bundle = open_bundle(recipe.teacher.bundle)
+    card = bundle.card
+    if card.backend != "torch":
+        raise UsageError(f"the teacher '{bundle.name}' is not a torch bundle", "name the bundle it was exported from")
+    if (card.labels, card.preprocess.pixel_digest) != (feed.collection.labels, recipe.preprocess.pixel_digest):
+        raise UsageError(
+            f"the teacher '{bundle.name}' has other labels or reads other pixels", "give both the same [preprocess]"
+        )
+    if card.data.split_digest != feed.split.digest:
+        raise UsageError(
+            f"the teacher '{bundle.name}' was made with another split: it may have seen our test images",
+            "train the teacher on the same data with the same [split]",
+        )
+    return load_deployed(card, bundle.model_files()).to(device), bundle.digest
+
+
 def _finished(out: Path, recipe: Recipe) -> Bundle | None:
     """The bundle in `out` if it is this very training; `UsageError` if `out` holds anything else."""
     if (out / CARD).is_file():
@@ -120,5 +157,7 @@ def _finished(out: Path, recipe: Recipe) -> Bundle | None:
             progress.say(f"{out} holds this very training already; delete it to train again")
             return bundle
         raise UsageError(f"{out} holds another bundle", "take another --out, or delete that folder")
-    storage.check_free(out, {_CHECKPOINTS, WEIGHTS, HISTORY})
+    storage.check_free(
+        out, {_CHECKPOINTS, WEIGHTS, HISTORY, ensembling.MEMBERS, *ensembling.own_files(len(recipe.members))}
+    )
     return None

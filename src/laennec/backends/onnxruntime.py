@@ -95,7 +95,7 @@ def _from_torch(parent: Card, files: Mapping[str, bytes]) -> bytes:
         import torch
 
         from laennec.network import load_deployed
-    network = load_deployed(parent, files["weights.safetensors"])
+    network = load_deployed(parent, files)
     size = parent.preprocess.size
     example = torch.zeros(2, 1, size, size, dtype=torch.uint8)
     try:
@@ -160,17 +160,28 @@ def _quantised(graph: bytes, calibration: np.ndarray) -> bytes:
 
 
 def _ends(graph: Any) -> list[str]:
-    """Names of the nodes that stay in floating point: scaling before the first layer, the last layer and softmax.
+    """Names of the nodes that stay in floating point: scaling before the first layer, the last layer and softmax; in an
+    ensemble, those of each member.
 
     A softmax on 256 steps would round every probability to 1/255, and the threshold with it.
     """
-    nodes = list(graph.node)
+    nodes = list(graph.node)  # in an order in which inputs come before what uses them
     for number, node in enumerate(nodes):
         node.name = node.name or f"{node.op_type}_{number}"
-    layers = [number for number, node in enumerate(nodes) if node.op_type in {"Conv", "Gemm", "MatMul"}]
-    if not layers:
-        return []
-    return [node.name for node in nodes[: layers[0]]] + [node.name for node in nodes[layers[-1] :]]
+    layers = {node.name for node in nodes if node.op_type in {"Conv", "Gemm", "MatMul"}}
+    made_after: set[str] = set()
+    for node in nodes:
+        if node.name in layers or made_after.intersection(node.input):
+            made_after.update(node.output)
+    used_before: set[str] = set()
+    ends = []
+    for node in reversed(nodes):
+        last = not used_before.intersection(node.output)
+        if node.name in layers or not last:
+            used_before.update(node.input)
+        if last or not made_after.intersection(node.output):
+            ends.append(node.name)
+    return ends
 
 
 @contextlib.contextmanager

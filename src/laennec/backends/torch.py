@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from laennec.backends import Session
-from laennec.errors import UntrustedBundle, UsageError, extra
+from laennec.errors import UsageError, extra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from laennec.bundle import Card
 
 PRECISIONS: tuple[str, ...] = ()
-WEIGHTS = "weights.safetensors"
 
 
 def start(card: Card, files: Mapping[str, bytes], threads: int) -> Session:
@@ -24,9 +23,7 @@ def start(card: Card, files: Mapping[str, bytes], threads: int) -> Session:
         import torch
 
         from laennec.network import load_deployed
-    if WEIGHTS not in files:
-        raise UntrustedBundle(f"the bundle is for torch but holds no {WEIGHTS}", "make the bundle again")
-    network = load_deployed(card, files[WEIGHTS]).to(memory_format=torch.channels_last)
+    network = load_deployed(card, files).to(memory_format=torch.channels_last)
     threads = threads or os.cpu_count() or 1
 
     class Eager:

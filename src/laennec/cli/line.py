@@ -19,7 +19,7 @@ _Lang = Annotated[str, typer.Option("--lang", help="Language the page opens in: 
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
-    for command in (demo, train, evaluate, export, compare):
+    for command in (demo, train, evaluate, ensemble, export, compare):
         app.command()(command)
 
 
@@ -54,7 +54,9 @@ def train(
     seen = bundle.card.training
     auroc = seen.validation["auroc"]
     typer.echo(f"bundle:     {bundle.path}  ({bundle.digest[:12]}, {bundle.card.parameters:,} parameters)")
-    typer.echo(f"training:   {seen.epochs} epochs in {seen.seconds:.0f} s, epoch {seen.kept_epoch} kept")
+    joined = bundle.card.ensemble
+    kept = f"epoch {seen.kept_epoch} kept" if joined is None else f"{len(joined.members)} members by {joined.rule}"
+    typer.echo(f"training:   {seen.epochs} epochs in {seen.seconds:.0f} s, {kept}")
     typer.echo(f"validation: AUROC {'n/a' if auroc is None else f'{auroc:.4f}'}, n = {bundle.card.operating_point.n}")
     typer.echo(f"next:       laennec evaluate {out} --split test")
 
@@ -72,6 +74,28 @@ def evaluate(
 
     report = run(bundle, split, root=root, language=_language(lang))
     _print(report.model_dump(mode="json") if as_json else page.report_text(report))
+
+
+def ensemble(
+    bundles: Annotated[list[Path], typer.Argument(help="Torch bundles of one data set, split and input.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new bundle.")],
+    rule: Annotated[str, typer.Option(help="mean of probabilities, or vote at each member's threshold.")] = "mean",
+    weights: Annotated[str, typer.Option(help="fitted on validation, or equal.")] = "fitted",
+    views: Annotated[str, typer.Option(help="What each member answers for: plain, or plain,flip.")] = "plain",
+    root: _Root = None,
+) -> None:
+    """Join bundles, or views by one bundle, into one bundle that answers, exports and compares like any other."""
+    from laennec.ensembling import ensemble as run
+    from laennec.recipe import of_section
+    from laennec.sections import Ensemble
+
+    how = of_section(Ensemble, {"rule": rule, "weights": weights, "views": views.split(",")}, "ensemble")
+    made = run(bundles, out, how, root=root)
+    joined = made.card.ensemble
+    typer.echo(f"bundle:     {made.path}  ({made.digest[:12]}, {made.card.parameters:,} parameters)")
+    for member in joined.members if joined else ():
+        typer.echo(f"member:     {member.name}, weight {member.weight:.3f}")
+    typer.echo(f"next:       laennec evaluate {out} --split test")
 
 
 def export(

@@ -29,7 +29,7 @@ from laennec.results import Refused
 from laennec.samples import Sample
 
 _PASSING = {"not_found", "timeout", "decoder_died"}  # refusals that say more of that day than of the image
-_VERSION = 2  # raise it when reading or resizing changes a pixel
+_VERSION = 2  # raise it when reading, framing or resizing changes a pixel
 _FEW = 64
 
 
@@ -65,6 +65,7 @@ def decoded(
     Raises:
         StorageFull: the disk has no room for the array; nothing half made is left.
         LaennecError: the folder cannot be written.
+        UntrustedBundle: lungs are wanted and the network that finds them is not the one shipped.
         MissingExtra: a library that the images need is not installed. An image that cannot be read raises nothing:
             it is listed in `refused`.
     """

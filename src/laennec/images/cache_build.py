@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from laennec.errors import LaennecError, MissingExtra
+from laennec.errors import LaennecError, MissingExtra, UntrustedBundle
 from laennec.images.cache_worker import decode_rows
 from laennec.preprocess import Preprocess
 from laennec.progress import Step
@@ -102,6 +102,8 @@ class _Worker(threading.Thread):
 def _error(fact: dict[str, Any]) -> Exception:
     if fact["fatal"] == "extra":
         return MissingExtra(fact["message"], fact["hint"])
+    if fact["fatal"] == "untrusted":
+        return UntrustedBundle(fact["message"], fact["hint"])
     if fact["fatal"] == "full":
         return OSError(errno.ENOSPC, fact["message"])
     return LaennecError("the image cache cannot be written: " + fact["message"], "check the folder")
@@ -136,6 +138,7 @@ class Build:
         Raises:
             OSError: no space left.
             MissingExtra: a library is missing.
+            UntrustedBundle: the network that finds the lungs is not the one shipped.
             LaennecError: the processes do not start.
         """
         n = len(self.images)

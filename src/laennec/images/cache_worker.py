@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from laennec.errors import ImageError, MissingExtra
+from laennec.errors import ImageError, MissingExtra, UntrustedBundle
 from laennec.images.resize import load
 from laennec.preprocess import Preprocess
 
@@ -37,6 +37,7 @@ def decode_rows(
     Raises:
         OSError: the array cannot be written.
         MissingExtra: a library is missing.
+        UntrustedBundle: lungs are wanted and the network that finds them is not the one shipped.
     """
     row_bytes = preprocess.size**2
     with pixels.open("rb+", buffering=0) as stream:
@@ -72,6 +73,9 @@ def main() -> int:
             tell({"end": True})
     except MissingExtra as error:
         tell({"fatal": "extra", "message": error.message, "hint": error.hint})
+        return 1
+    except UntrustedBundle as error:
+        tell({"fatal": "untrusted", "message": error.message, "hint": error.hint})
         return 1
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)

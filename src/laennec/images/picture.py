@@ -33,7 +33,8 @@ class Picture:
         pixels: float32 [rows, columns] in [0, 1], 0 black and 1 white, no NaN.
         done: what was found in the file and done to it, in plain values; never anything about the patient. Always
             there: ``format`` (JPEG, PNG or DICOM), ``width`` and ``height`` of `pixels`, ``bits`` a sample in the
-            file, ``photometric``, ``inverted``. The module that read the file documents the rest.
+            file, ``photometric``, ``inverted``. The module that read the file documents the rest. `load` adds what
+            `laennec.images.framing` did to the picture.
     """
 
     pixels: NDArray[np.float32]

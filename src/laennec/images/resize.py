@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from laennec.errors import ImageError
+from laennec.images.framing import framed
 from laennec.images.picture import Done, Limits
 from laennec.images.read import read
 from laennec.preprocess import Preprocess
@@ -19,17 +20,27 @@ _DEFAULT = Limits()
 def to_input(picture_pixels: NDArray[np.float32], preprocess: Preprocess) -> NDArray[np.uint8]:
     """Grey ``float32 [rows, columns]`` in [0, 1] to ``uint8 [size, size]``, 0 black to 255 white.
 
-    Bilinear, antialiased when it shrinks, rounded to the nearest of 256 steps. A picture that already has the size is
-    not resampled, so an 8-bit one comes out bit for bit. ``pad`` centres the picture on black, ``crop`` takes the
-    central square (the odd row or column goes at the far side).
+    First framed and equalised where `preprocess` says so (`laennec.images.framing`). Then bilinear, antialiased when
+    it shrinks, rounded to the nearest of 256 steps. A picture that already has the size is not resampled, so an 8-bit
+    one comes out bit for bit. ``pad`` centres the picture on black, ``crop`` takes the central square (the odd row or
+    column goes at the far side).
 
     Raises:
         ValueError: the array does not have two dimensions, or has no pixel.
+        UntrustedBundle: lungs are wanted and the network that finds them is not the one shipped.
     """
+    return _input(picture_pixels, preprocess)[0]
+
+
+def _input(picture_pixels: NDArray[np.float32], preprocess: Preprocess) -> tuple[NDArray[np.uint8], Done]:
     if picture_pixels.ndim != 2 or picture_pixels.size == 0:
         raise ValueError(f"expected an array of [rows, columns], got shape {picture_pixels.shape}")
-    rows, columns = picture_pixels.shape
-    size, plane = preprocess.size, picture_pixels
+    plane, done = framed(picture_pixels, preprocess)
+    return _resized(plane, preprocess), done
+
+
+def _resized(plane: NDArray[np.float32], preprocess: Preprocess) -> NDArray[np.uint8]:
+    (rows, columns), size = plane.shape, preprocess.size
     if preprocess.resize == "crop":
         side = min(rows, columns)
         top, left = (rows - side) // 2, (columns - side) // 2
@@ -56,15 +67,17 @@ def is_blank(pixels: NDArray[np.float32] | NDArray[np.uint8]) -> bool:
 
 
 def load(source: Path | bytes, preprocess: Preprocess, limits: Limits = _DEFAULT) -> tuple[NDArray[np.uint8], Done]:
-    """The array a model reads, ``uint8 [size, size]``, and what was done to the file.
+    """The array a model reads, ``uint8 [size, size]``, and what was done to the file and to the picture in it.
 
     Training, scoring and serving all come through here.
 
     Raises:
         ImageError: as `read`, and ``blank`` when every pixel has the same value.
         MissingExtra: a compressed DICOM needs the extra ``dicom``.
+        UntrustedBundle: lungs are wanted and the network that finds them is not the one shipped.
     """
     picture = read(source, limits)
     if is_blank(picture.pixels):
         raise ImageError("blank", "every pixel of the image has the same value", "check the export")
-    return to_input(picture.pixels, preprocess), picture.done
+    pixels, done = _input(picture.pixels, preprocess)
+    return pixels, picture.done | done

@@ -4,8 +4,8 @@ A member is a module with:
 
     activate   ``activate(labels, logits) -> probabilities``, both ``float [n, labels]`` torch tensors; part of every
                exported graph
-    loss       ``loss(labels, logits, targets, weights, smoothing) -> scalar``; targets ``float [n, labels]`` with NaN
-               for unknown
+    loss       ``loss(labels, logits, targets, weights, how) -> scalar``; targets ``float [n, labels]`` in [0, 1] with
+               NaN for unknown; `how` is the recipe's ``[training]``
     weights    ``weights(labels, values) -> array`` of class weights from training labels ``float [n, labels]``
     log_loss   ``log_loss(labels, probabilities, values) -> float``: what validation watches, in numpy
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from laennec.labels import LabelSet
+    from laennec.sections import Training
 
 
 class Task(Protocol):
@@ -28,7 +29,7 @@ class Task(Protocol):
         """Probabilities of the labels."""
 
     def loss(
-        self, labels: LabelSet, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, smoothing: float
+        self, labels: LabelSet, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, how: Training
     ) -> torch.Tensor:
         """The mean training loss of a batch."""
 

@@ -11,6 +11,8 @@ from laennec.labels import LabelSet
 if TYPE_CHECKING:
     import torch
 
+    from laennec.sections import Training
+
 
 def activate(labels: LabelSet, logits: torch.Tensor) -> torch.Tensor:
     """Probabilities ``[n, labels]`` in [0, 1]; rows sum to 1 for exclusive labels."""
@@ -18,24 +20,37 @@ def activate(labels: LabelSet, logits: torch.Tensor) -> torch.Tensor:
 
 
 def loss(
-    labels: LabelSet, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, smoothing: float
+    labels: LabelSet, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, how: Training
 ) -> torch.Tensor:
-    """Cross-entropy (exclusive) or binary cross-entropy over the known labels, weighted by class.
+    """Cross-entropy (exclusive) or binary cross-entropy over the known labels, weighted by class, plain or focal.
 
     Args:
         labels: the label set.
         logits: ``float [n, labels]``.
-        targets: ``float [n, labels]``, 1 present, 0 absent, NaN unknown.
+        targets: ``float [n, labels]`` in [0, 1], 1 present, 0 absent, between where images or answers are mixed, NaN
+            unknown.
         weights: ``float [labels]``: of each class, or of a present label against an absent one.
-        smoothing: label smoothing in [0, 1), Szegedy et al. 2016.
+        how: label smoothing (Szegedy et al. 2016), and the focal loss's exponent (Lin et al. 2017), which turns the
+            loss of an answer given with probability p down by ``(1 - p) ** focusing``.
     """
     from torch.nn import functional
 
+    focusing = how.focusing if how.loss == "focal" else 0.0
     if labels.exclusive:
-        return functional.cross_entropy(logits, targets.argmax(dim=1), weight=weights, label_smoothing=smoothing)
+        soft = targets * (1 - how.label_smoothing) + how.label_smoothing / len(labels)
+        logs = functional.log_softmax(logits, dim=1)
+        each = -soft * logs * weights
+        if focusing:
+            each = each * (1 - logs.exp()) ** focusing
+        # the same mean as torch's for whole labels: over the weights of the classes present
+        total: torch.Tensor = each.sum() / (targets * weights).sum()
+        return total
     known = ~targets.isnan()
-    soft = targets.nan_to_num(0.0) * (1 - smoothing) + smoothing / 2
+    soft = targets.nan_to_num(0.0) * (1 - how.label_smoothing) + how.label_smoothing / 2
     each = functional.binary_cross_entropy_with_logits(logits, soft, pos_weight=weights, reduction="none")
+    if focusing:
+        chance = logits.sigmoid()
+        each = each * (soft * (1 - chance) + (1 - soft) * chance) ** focusing
     return (each * known).sum() / known.sum().clamp(min=1)
 
 
