@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+from pydantic import ValidationError
 
-from laennec import hardware, images, loader, metrics, page, progress, storage
+from laennec import hardware, images, loader, metrics, page, progress, storage, tracking
 from laennec.bundle import Bundle, open_bundle
-from laennec.errors import ImageError
+from laennec.errors import ImageError, LaennecError
 from laennec.page import Language
 from laennec.preprocess import Preprocess
 from laennec.results import Epoch, Mistake, Report
 from laennec.runtime import infer, start
 from laennec.samples import PartName
+from laennec.trackers import Run
 from laennec.version import VERSION
 
 _PICTURES = 12
@@ -24,7 +28,12 @@ _THUMBNAIL = Preprocess(size=224, resize="pad")
 
 
 def evaluate(
-    bundle: Bundle | str | Path, split: str = "test", *, root: str | Path | None = None, language: Language = "en"
+    bundle: Bundle | str | Path,
+    split: str = "test",
+    *,
+    root: str | Path | None = None,
+    language: Language = "en",
+    trackers: Sequence[str] = (),
 ) -> Report:
     """Judge a bundle on one part of the split it was made with; write ``report.json`` and ``report.html`` beside it.
 
@@ -33,6 +42,7 @@ def evaluate(
         split: ``test``, ``val`` or ``train``.
         root: where the data lies now, if it moved since the training.
         language: of the page when it opens: ``en`` or ``fr``; both are in it.
+        trackers: of the training, to be told of the report.
 
     Raises:
         UsageError: the data is not there, or is not what the bundle was made with.
@@ -51,7 +61,22 @@ def evaluate(
         ).encode(),
     )
     progress.say(f"report: {folder / 'report.html'}")
+    if trackers:
+        run = Run(bundle.name, bundle.recipe.data.name, bundle.path, bundle.recipe, resumed=True)
+        with tracking.start(trackers, run) as tracked:
+            tracked.report(report)
     return report
+
+
+def judged(bundle: Bundle, split: str = "test", *, root: str | Path | None = None, language: Language = "en") -> Report:
+    """The report of that part that lies with the bundle if it is of this very bundle, else a new one by `evaluate`."""
+    path = report_folder(bundle, split) / "report.json"
+    if path.is_file():
+        with suppress(ValidationError, LaennecError):  # of another version, or damaged: judged again
+            report = Report.model_validate(storage.read_json(path))
+            if report.bundle_digest == bundle.digest and report.laennec == VERSION:
+                return report
+    return evaluate(bundle, split, root=root, language=language)
 
 
 def report_folder(bundle: Bundle, split: str) -> Path:

@@ -7,6 +7,7 @@ import code. Knows the families only by name: each member checks its own options
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -174,10 +175,43 @@ class Recipe(Section):
         alone = self.replace(members=[], ranges={})
         return {m.name: alone.changed({"name": f"{self.name}.{m.name}", **m.set}) for m in self.members}
 
+    def to_toml(self) -> str:
+        """The recipe as TOML that `read` takes, every default filled in."""
+        return toml_of(self.model_dump(mode="json"))
+
     @property
     def digest(self) -> str:
         """SHA-256 of the recipe with every default filled in."""
         return digest(self.model_dump(mode="json"))
+
+
+def toml_of(values: Mapping[str, Any]) -> str:
+    """Nested plain values as TOML; None is left out."""
+    plain = {k: v for k, v in values.items() if not isinstance(v, Mapping) and not _is_tables(v) and v is not None}
+    lines = [f"{k} = {_inline(v)}" for k, v in plain.items()]
+    for key, value in values.items():
+        if key in plain or value is None:
+            continue
+        for table in [value] if isinstance(value, Mapping) else value:
+            header = f"[{key}]" if isinstance(value, Mapping) else f"[[{key}]]"
+            lines += ["", header, *(f"{_key(k)} = {_inline(v)}" for k, v in table.items() if v is not None)]
+    return "\n".join(lines) + "\n"
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, Mapping) for each in value)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(k)} = {_inline(v)}" for k, v in value.items() if v is not None) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_inline(each) for each in value) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def apply_change(values: dict[str, Any], change: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -180,6 +180,38 @@ class Epoch(_Noun):
     val_accuracy: float
     seconds: float
     best: bool
+
+
+class Trial(_Noun):
+    """One trial of a search: the values tried, and the validation AUROC they reached.
+
+    Attributes:
+        state: ``complete``, ``pruned`` (stopped because it fell behind) or ``fail``.
+        epochs: epochs run.
+        folder: where its bundle lies, below the search's folder.
+    """
+
+    number: int
+    values: dict[str, Any]
+    state: str
+    auroc: float | None
+    epochs: int
+    seconds: float
+    folder: str
+    reason: str = ""
+
+
+class Search(_Noun):
+    """A search over a recipe's ranges. Figures are of validation: the winner's are flattered by having won."""
+
+    recipe: str
+    recipe_digest: str
+    keys: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    best: int
+    hardware: str
+    made: str
+    laennec: str
 
 
 class ComparisonRow(_Noun):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from laennec import checkpoints, ensembling, family, hardware, loader, operating, progress, storage
+from laennec import checkpoints, ensembling, family, hardware, loader, operating, progress, storage, tracking
 from laennec.bundle import (
     CARD,
     Architecture,
@@ -25,7 +26,9 @@ from laennec.errors import UsageError
 from laennec.fit import Fit, pick_device, settled
 from laennec.network import WEIGHTS, Deployed, Joined, Network, load_deployed, weights_bytes
 from laennec.recipe import Recipe
+from laennec.results import Epoch
 from laennec.sources import Pictures
+from laennec.trackers import Run
 from laennec.version import VERSION
 
 TASK = "classify"
@@ -33,10 +36,25 @@ HISTORY = "history.json"
 _CHECKPOINTS = "checkpoints"
 
 
-def train(recipe: Recipe, out: str | Path) -> Bundle:
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    trackers: Sequence[str] = (),
+    experiment: str = "",
+    told: Callable[[Epoch], None] = lambda _: None,
+) -> Bundle:
     """Train `recipe` into the folder `out` and return the sealed bundle.
 
-    Run again on an unfinished folder it resumes; on a finished one of the same recipe it returns what is there.
+    Run again on an unfinished folder it resumes; on a finished one of the same recipe it returns what is there. A
+    recipe with members trains each of them below ``members/`` and joins them.
+
+    Args:
+        recipe: what to train.
+        out: an empty or new folder, or one of this very training.
+        trackers: members of the family of trackers beside ``jsonl``, which always writes ``reports/training.jsonl``.
+        experiment: what trackers compare the run within; the data set's name by default.
+        told: hears of every epoch; what it raises ends the training, which can be resumed.
 
     Raises:
         UsageError: the recipe does not fit its data, or `out` holds something else.
@@ -48,7 +66,21 @@ def train(recipe: Recipe, out: str | Path) -> Bundle:
     if done is not None:
         return done
     if recipe.members:
-        return _joined(recipe, out)
+        return _joined(recipe, out, trackers, experiment)
+    run = Run(
+        name=out.resolve().name,
+        experiment=experiment or recipe.data.name,
+        folder=out,
+        recipe=recipe,
+        resumed=(out / _CHECKPOINTS).is_dir(),
+    )
+    with tracking.start(trackers, run) as tracked:
+        bundle = _trained(recipe, out, tracked, told)
+        tracked.bundle(bundle)
+    return bundle
+
+
+def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callable[[Epoch], None]) -> Bundle:
     feed = loader.load(recipe, ("train", "val"))
     labels, device = feed.collection.labels, pick_device(recipe.training.device, recipe.training.precision)
     threads = recipe.training.threads or os.cpu_count() or 1
@@ -68,7 +100,12 @@ def train(recipe: Recipe, out: str | Path) -> Bundle:
         )
         fit = Fit(pictures, network.to(device).to(memory_format=torch.channels_last))
         identity = {"recipe": recipe.digest, "split": feed.split.digest, "collection": feed.collection.digest}
-        fit.run(out / _CHECKPOINTS, identity | {"teacher": taught_by or ""})
+
+        def heard(epoch: Epoch) -> None:
+            tracked.epoch(epoch, len(fit.history))
+            told(epoch)
+
+        fit.run(out / _CHECKPOINTS, identity | {"teacher": taught_by or ""}, heard)
         probabilities = pictures.judged(fit.kept)
     files = {WEIGHTS: weights_bytes(fit.kept), HISTORY: dump([e.model_dump(mode="json") for e in fit.history])}
     kept = max(i for i, epoch in enumerate(fit.history) if epoch.best)
@@ -115,12 +152,13 @@ def train(recipe: Recipe, out: str | Path) -> Bundle:
     return bundle
 
 
-def _joined(recipe: Recipe, out: Path) -> Bundle:
+def _joined(recipe: Recipe, out: Path, trackers: Sequence[str], experiment: str) -> Bundle:
     """Train the members of an ensemble, each in a folder of its own, and join them."""
     members = []
     for number, (name, of_member) in enumerate(recipe.of_members().items()):
         progress.say(f"member {number + 1} of {len(recipe.members)}: {name}")
-        members.append(train(of_member, out / ensembling.MEMBERS / name))
+        folder = out / ensembling.MEMBERS / name
+        members.append(train(of_member, folder, trackers=trackers, experiment=experiment or recipe.name))
     return ensembling.ensemble(members, out, recipe.ensemble, recipe=recipe)
 
 
@@ -158,6 +196,6 @@ def _finished(out: Path, recipe: Recipe) -> Bundle | None:
             return bundle
         raise UsageError(f"{out} holds another bundle", "take another --out, or delete that folder")
     storage.check_free(
-        out, {_CHECKPOINTS, WEIGHTS, HISTORY, ensembling.MEMBERS, *ensembling.own_files(len(recipe.members))}
+        out, {_CHECKPOINTS, "reports", WEIGHTS, HISTORY, ensembling.MEMBERS, *ensembling.own_files(len(recipe.members))}
     )
     return None

@@ -44,13 +44,16 @@ def train(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="Change a value of the recipe: key=value, dotted keys.")
     ] = None,
+    track: Annotated[
+        list[str] | None, typer.Option("--track", help="A tracker beside jsonl; see `laennec list trackers`.")
+    ] = None,
 ) -> None:
     """Train a recipe into a bundle."""
     from laennec import shelf
     from laennec.recipe import Recipe
     from laennec.training import train as run
 
-    bundle = run(Recipe.read(shelf.find(recipe), changes or []), out)
+    bundle = run(Recipe.read(shelf.find(recipe), changes or []), out, trackers=track or [])
     seen = bundle.card.training
     auroc = seen.validation["auroc"]
     typer.echo(f"bundle:     {bundle.path}  ({bundle.digest[:12]}, {bundle.card.parameters:,} parameters)")
@@ -65,6 +68,9 @@ def evaluate(
     bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
     split: _Split = "test",
     root: _Root = None,
+    track: Annotated[
+        list[str] | None, typer.Option("--track", help="The trackers of the training, to tell them of the report.")
+    ] = None,
     lang: _Lang = "en",
     as_json: _Json = False,
 ) -> None:
@@ -72,7 +78,7 @@ def evaluate(
     from laennec import page
     from laennec.evaluation import evaluate as run
 
-    report = run(bundle, split, root=root, language=_language(lang))
+    report = run(bundle, split, root=root, language=_language(lang), trackers=track or [])
     _print(report.model_dump(mode="json") if as_json else page.report_text(report))
 
 
