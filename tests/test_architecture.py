@@ -18,26 +18,32 @@ SOURCE = Path(__file__).parents[1] / "src" / "laennec"
 ROWS: list[tuple[str, set[str]]] = [
     ("faces", {"__main__"}),
     ("faces", {"cli"}),
-    ("stages", {"demonstration"}),
+    ("stages", {"demonstration", "studying"}),
     ("stages", {"comparison"}),
-    ("stages", {"training", "evaluation", "conversion", "scoring", "exploration"}),
+    ("stages", {"tuning"}),
+    ("stages", {"training"}),
+    ("stages", {"ensembling", "evaluation", "conversion", "scoring", "exploration", "fetching", "answering"}),
     ("feed", {"fit", "predictor"}),
-    ("feed", {"runtime", "checkpoints", "augment"}),
-    ("feed", {"loader"}),
-    ("families", {"datasets", "models", "tasks", "backends"}),
-    ("matter", {"network", "page"}),
-    ("matter", {"bundle", "plots", "metrics", "images", "phantom", "split", "operating", "shelf"}),
-    ("matter", {"decisions", "intervals", "onnxfile"}),
+    ("feed", {"sources"}),
+    ("feed", {"runtime", "checkpoints", "augment", "schedules"}),
+    ("feed", {"loader", "tracking"}),
+    ("families", {"datasets", "models", "tasks", "backends", "trackers"}),
+    ("matter", {"network", "page", "summing"}),
+    ("matter", {"bundle", "pairing", "plots", "metrics", "images", "phantom", "split", "operating", "shelf"}),
+    ("matter", {"decisions", "intervals", "onnxfile", "archives", "transfer"}),
+    ("nouns", {"census", "studies", "findings"}),
     ("nouns", {"recipe", "results", "samples"}),
-    ("nouns", {"labels", "preprocess"}),
+    ("nouns", {"sections"}),
+    ("nouns", {"labels", "preprocess", "origins"}),
     ("ground", {"storage", "family", "progress"}),
     ("ground", {"errors", "hardware", "version"}),
 ]
 FLOOR = {room: number for number, (_, rooms) in enumerate(ROWS) for room in rooms}
 HEAVY = {"torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "onnxruntime", "pydicom", "gdcm"}
 HEAVY |= {"sklearn", "scipy", "matplotlib", "jinja2", "pyarrow", "openjpeg", "rle", "pylibjpeg"}
+HEAVY |= {"optuna", "imblearn", "mlflow", "sqlalchemy", "alembic", "pandas", "tensorboard"}
 # Rooms whose whole purpose is torch; only code that trains or runs torch opens them.
-TORCH_ROOMS = {"network", "fit", "checkpoints", "augment", "training"}
+TORCH_ROOMS = {"network", "fit", "sources", "checkpoints", "augment", "training"}
 MOST_LINES = 400
 
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.name != "__init__.py")

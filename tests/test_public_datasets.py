@@ -6,7 +6,6 @@ import io
 import math
 import zipfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,24 @@ from laennec.datasets import covid_radiography, medmnist, rsna
 from laennec.errors import MissingExtra, UntrustedBundle, UsageError
 from laennec.loader import collect
 from laennec.phantom import Phantom, draw
-from laennec.phantom.write import write_dicom
 from laennec.preprocess import Preprocess
 from laennec.recipe import Parting, Recipe
 from laennec.samples import Collection
 from laennec.split import part
+from layouts import (
+    CLASSES,
+    COUNTS,
+    COVID_HEADER,
+    HEADERS,
+    LABELS,
+    key,
+    medmnist_arrays,
+    rsna_rows,
+    workbook,
+    write_covid,
+    write_rsna,
+    write_table,
+)
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -46,42 +58,10 @@ def decodes(collection: Collection, count: int = 4) -> None:
 
 # --- RSNA ---------------------------------------------------------------------------------------------------------
 
-LABELS, CLASSES = "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"
-HEADERS = {LABELS: "patientId,x,y,width,height,Target", CLASSES: "patientId,class"}
-
-
-def key(number: int) -> str:
-    return f"{number:08x}-14fd-4e49-80ba-63a80b6bddd6"
-
-
-def rsna_rows(phantoms: list[Phantom]) -> tuple[list[str], list[str]]:
-    """Rows of the two tables as the archive writes them: one per box, the class as often."""
-    labels, classes = [], []
-    for number, phantom in enumerate(phantoms):
-        if phantom.boxes:
-            for box in phantom.boxes:
-                labels.append(f"{key(number)},{box.x:.1f},{box.y:.1f},{box.width:.1f},{box.height:.1f},1")
-                classes.append(f"{key(number)},Lung Opacity")
-        else:
-            labels.append(f"{key(number)},,,,,0")
-            classes.append(f"{key(number)},{'Normal' if number % 2 else 'No Lung Opacity / Not Normal'}")
-    return labels, classes
-
-
-def write_table(root: Path, name: str, rows: list[str], header: str | None = None) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    (root / name).write_text("\n".join([HEADERS[name] if header is None else header, *rows]) + "\n", encoding="utf-8")
-
 
 @pytest.fixture(scope="session")
 def rsna_root(phantoms: list[Phantom], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("rsna")
-    labels, classes = rsna_rows(phantoms)
-    write_table(root, LABELS, labels)
-    write_table(root, CLASSES, classes)
-    for number, phantom in enumerate(phantoms):
-        write_dicom(phantom, root / "stage_2_train_images" / f"{key(number)}.dcm", bits=8, window=False)
-    return root
+    return write_rsna(tmp_path_factory.mktemp("rsna"), phantoms)
 
 
 def test_rsna_reads_classes_boxes_and_patients(rsna_root: Path, phantoms: list[Phantom]) -> None:
@@ -224,82 +204,10 @@ def test_rsna_real_tables_have_the_counts_of_their_edition(real_data: Path) -> N
 
 # --- COVID-19 Radiography ---------------------------------------------------------------------------------------------
 
-RSNA_URL = "https://www.kaggle.com/c/rsna-pneumonia-detection-challenge/data"
-KERMANY_URL = "https://www.kaggle.com/paultimothymooney/chest-xray-pneumonia"
-BIMCV_URL = "https://bimcv.cipf.es/bimcv-projects/bimcv-covid19/#1590858128006-9e640421-6711"
-MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-
-
-def workbook(
-    rows: list[list[str]],
-    *,
-    inline: bool = False,
-    doctype: str = "",
-    parts: dict[str, str | None] | None = None,
-) -> bytes:
-    """A workbook as Excel writes it: shared strings, a second sheet first in the archive, numbers as numbers."""
-    shared: list[str] = []
-
-    def cell(place: str, text: str) -> str:
-        if text.isdigit():
-            return f'<c r="{place}"><v>{text}</v></c>'
-        safe = text.replace("&", "&amp;").replace("<", "&lt;")
-        if inline:
-            return f'<c r="{place}" t="inlineStr"><is><t>{safe}</t></is></c>'
-        shared.append(f"<si><r><t>{safe[:2]}</t></r><r><t>{safe[2:]}</t></r><rPh sb='0' eb='1'><t>x</t></rPh></si>")
-        return f'<c r="{place}" t="s"><v>{len(shared) - 1}</v></c>'
-
-    lines = [
-        f'<row r="{n}">' + "".join(cell(f"{'ABCD'[i]}{n}", text) for i, text in enumerate(row) if text) + "</row>"
-        for n, row in enumerate(rows, 1)
-    ]
-    contents: dict[str, str | None] = {
-        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{MAIN}"><sheetData/></worksheet>',
-        "xl/worksheets/sheet2.xml": f'<worksheet xmlns="{MAIN}"><sheetData>{"".join(lines)}</sheetData></worksheet>',
-        "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{RELATIONS}"><sheets>'
-        '<sheet name="Sheet1" sheetId="7" r:id="rId9"/><sheet name="Other" sheetId="1" r:id="rId1"/>'
-        "</sheets></workbook>",
-        "xl/_rels/workbook.xml.rels": "<Relationships>"
-        '<Relationship Id="rId1" Target="worksheets/sheet1.xml"/>'
-        '<Relationship Id="rId9" Target="worksheets/sheet2.xml"/></Relationships>',
-        "xl/sharedStrings.xml": f'{doctype}<sst xmlns="{MAIN}">{"".join(shared)}</sst>',
-    } | (parts or {})
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in contents.items():
-            if text is not None:
-                archive.writestr(name, text)
-    return stream.getvalue()
-
-
-COVID_HEADER = ["FILE NAME", "FORMAT", "SIZE", "URL"]
-
-
-def covid_table(name: str, count: int, address: Callable[[int], str]) -> list[list[str]]:
-    shown = name.upper() if name == "Normal" else name  # as published: NORMAL-1 for Normal-1.png
-    return [COVID_HEADER, *([f"{shown}-{n}", "PNG", "256*256", address(n)] for n in range(1, count + 1))]
-
 
 @pytest.fixture
 def covid_root(phantoms: list[Phantom], tmp_path: Path) -> Path:
-    root = tmp_path / "COVID-19_Radiography_Dataset"
-    rows = {
-        "COVID": lambda n: BIMCV_URL if n % 2 else "https://eurorad.org",
-        "Lung_Opacity": lambda n: RSNA_URL,
-        "Normal": lambda n: RSNA_URL if n > 2 else KERMANY_URL,
-        "Viral Pneumonia": lambda n: KERMANY_URL,
-    }
-    for place, (name, address) in enumerate(rows.items()):
-        for number in range(1, 7):
-            phantom = phantoms[place * 6 + number - 1]
-            image, mask = (root / name / kind / f"{name}-{number}.png" for kind in ("images", "masks"))
-            image.parent.mkdir(parents=True, exist_ok=True)
-            mask.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray((phantom.pixels * 255).astype(np.uint8)).resize((299, 299)).save(image)
-            Image.fromarray((phantom.lungs > 0).astype(np.uint8) * 255).resize((256, 256)).convert("RGB").save(mask)
-        (root / f"{name}.metadata.xlsx").write_bytes(workbook(covid_table(name, 6, address)))
-    return root
+    return write_covid(tmp_path / "COVID-19_Radiography_Dataset", phantoms)
 
 
 def test_covid_reads_classes_masks_and_sources(covid_root: Path) -> None:
@@ -425,23 +333,6 @@ def test_covid_cells_out_of_order_or_range_are_refused_or_placed(tmp_path: Path)
 
 # --- MedMNIST ---------------------------------------------------------------------------------------------------------
 
-COUNTS = {"train": 20, "val": 6, "test": 8}
-
-
-def arrays(phantoms: list[Phantom], size: int = 28, **changes: Any) -> dict[str, np.ndarray]:
-    """The six arrays of a file as MedMNIST writes them: uint8 [n, size, size] and uint8 [n, 1]."""
-    made: dict[str, np.ndarray] = {}
-    at = 0
-    for name, count in COUNTS.items():
-        pictures = [
-            Image.fromarray((phantoms[(at + i) % 24].pixels * 255).astype(np.uint8)).resize((size, size))
-            for i in range(count)
-        ]
-        made[f"{name}_images"] = np.stack([np.asarray(picture) for picture in pictures])
-        made[f"{name}_labels"] = (np.arange(count) % 2).astype(np.uint8)[:, None]
-        at += count
-    return {name: array for name, array in (made | changes).items() if array is not None}
-
 
 def npz(folder: Path, contents: dict[str, np.ndarray], name: str = "pneumoniamnist.npz") -> medmnist.Options:
     np.savez_compressed(folder / name, **contents)
@@ -449,7 +340,7 @@ def npz(folder: Path, contents: dict[str, np.ndarray], name: str = "pneumoniamni
 
 
 def test_medmnist_unpacks_once_and_keeps_the_official_parts(phantoms: list[Phantom], tmp_path: Path) -> None:
-    contents = arrays(phantoms)
+    contents = medmnist_arrays(phantoms)
     options = npz(tmp_path, contents)
     collection = medmnist.load(options)
     assert collection.name == "pneumoniamnist_28"
@@ -470,17 +361,17 @@ def test_medmnist_unpacks_once_and_keeps_the_official_parts(phantoms: list[Phant
 
 
 def test_medmnist_names_its_input_honestly(phantoms: list[Phantom], tmp_path: Path) -> None:
-    small = " ".join(medmnist.load(npz(tmp_path, arrays(phantoms))).notes)
+    small = " ".join(medmnist.load(npz(tmp_path, medmnist_arrays(phantoms))).notes)
     assert "28 × 28" in small and "28 pixels enlarged" in small and "Kermany" in small and "No patient key" in small
-    large = medmnist.load(npz(tmp_path, arrays(phantoms, 64), "pneumoniamnist_64.npz"))
+    large = medmnist.load(npz(tmp_path, medmnist_arrays(phantoms, 64), "pneumoniamnist_64.npz"))
     assert large.name == "pneumoniamnist_64"
     assert "64 × 64" in " ".join(large.notes) and "MedMNIST+" in " ".join(large.notes)
-    other = medmnist.load(npz(tmp_path, arrays(phantoms, 28), "mine.npz"))
+    other = medmnist.load(npz(tmp_path, medmnist_arrays(phantoms, 28), "mine.npz"))
     assert other.name == "mine_28" and not other.licence and "Kermany" not in " ".join(other.notes)
 
 
 def test_medmnist_restores_what_the_cache_lost(phantoms: list[Phantom], tmp_path: Path) -> None:
-    options = npz(tmp_path, arrays(phantoms, 32))
+    options = npz(tmp_path, medmnist_arrays(phantoms, 32))
     path = medmnist.load(options).by_id["val/00001"].path
     whole = path.read_bytes()
     for harm in (path.unlink, lambda: path.write_bytes(b""), (path.parents[1] / "medmnist.json").unlink):
@@ -493,7 +384,7 @@ def test_medmnist_restores_what_the_cache_lost(phantoms: list[Phantom], tmp_path
 
 def test_medmnist_other_labels_need_names(phantoms: list[Phantom], tmp_path: Path) -> None:
     three = {f"{name}_labels": (np.arange(count) % 3).astype(np.int64) for name, count in COUNTS.items()}
-    options = npz(tmp_path, arrays(phantoms, **three), "three.npz")
+    options = npz(tmp_path, medmnist_arrays(phantoms, **three), "three.npz")
     with pytest.raises(UsageError, match="holds label 2, and 2 names"):
         medmnist.load(options)
     named = medmnist.Options(root=options.root, names=("a", "b", "c"), positive=("b", "c"))
@@ -515,7 +406,7 @@ def test_medmnist_never_unpickles(phantoms: list[Phantom], tmp_path: Path, monke
     trap = np.array([Trap()] * 20, dtype=object)
     for at, name in (("train_images", "images"), ("train_labels", "labels")):
         with pytest.raises(UntrustedBundle, match="pickled objects") as caught:
-            medmnist.load(npz(tmp_path, arrays(phantoms, **{at: trap}), f"{name}.npz"))
+            medmnist.load(npz(tmp_path, medmnist_arrays(phantoms, **{at: trap}), f"{name}.npz"))
         assert caught.value.exit_code == 4
         (tmp_path / f"{name}-work").mkdir()
         with pytest.raises(UsageError):  # the second lock, behind the check of the headers
@@ -547,7 +438,7 @@ def test_medmnist_arrays_that_do_not_fit_are_refused(
     phantoms: list[Phantom], tmp_path: Path, changes: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        medmnist.load(npz(tmp_path, arrays(phantoms, **changes)))
+        medmnist.load(npz(tmp_path, medmnist_arrays(phantoms, **changes)))
     assert says in caught.value.message and caught.value.hint
 
 
@@ -571,7 +462,7 @@ def forged(header: bytes, body: bytes = b"") -> bytes:
 def test_medmnist_forged_headers_are_refused_before_memory_is_taken(
     phantoms: list[Phantom], tmp_path: Path, data: bytes, says: str
 ) -> None:
-    options = npz(tmp_path, arrays(phantoms, train_images=None))
+    options = npz(tmp_path, medmnist_arrays(phantoms, train_images=None))
     with zipfile.ZipFile(options.root, "a") as archive:
         archive.writestr("train_images.npy", data)
     with pytest.raises(UsageError, match=says):
@@ -581,7 +472,7 @@ def test_medmnist_forged_headers_are_refused_before_memory_is_taken(
 def test_medmnist_damaged_files_are_refused_and_leave_nothing(phantoms: list[Phantom], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no file"):
         medmnist.load(medmnist.Options(root=tmp_path / "none.npz"))
-    options = npz(tmp_path, arrays(phantoms))
+    options = npz(tmp_path, medmnist_arrays(phantoms))
     whole = options.root.read_bytes()
     for broken in (b"", b"text", whole[: len(whole) // 2]):
         options.root.write_bytes(broken)
@@ -610,20 +501,22 @@ def test_the_recipes_of_these_sets_say_what_the_mission_says() -> None:
     assert (r0.data.name, r0.data.options["task"], r0.model.options["backbone"]) == ("rsna", "three", "resnet50")
     assert (r0.preprocess.size, r0.preprocess.channels, r0.model.options["weights"]) == (224, 3, "pretrained")
     assert [phase.train for phase in r0.phases] == ["head", "all"]
-    r4 = read("r4-covid-mobilenetv2")
-    assert (r4.data.options["task"], r4.model.options["backbone"]) == ("four", "mobilenetv2_050")
-    assert (r4.split.test, r4.head.hidden, r4.preprocess.mean, r4.preprocess.std) == (0.3, (1024, 512), 0, 1)
-    assert [phase.train for phase in r4.phases] == ["head"]
+    depths = {"r4-head": "head", "r4-last-conv": "last_convs:1", "r4-last-two-convs": "last_convs:2"}
+    for name, depth in depths.items():
+        r4 = read(name)
+        assert (r4.data.options["task"], r4.model.options["backbone"]) == ("four", "mobilenetv2_050")
+        assert (r4.split.test, r4.head.hidden, r4.preprocess.mean, r4.preprocess.std) == (0.3, (1024, 512), 0, 1)
+        assert [phase.train for phase in r4.phases] == [depth]
     assert read("pneumoniamnist-cnn").preprocess.size == 28
 
 
 def test_the_recipes_collect_their_data(
     rsna_root: Path, covid_root: Path, phantoms: list[Phantom], tmp_path: Path
 ) -> None:
-    small = npz(tmp_path, arrays(phantoms)).root
+    small = npz(tmp_path, medmnist_arrays(phantoms)).root
     for name, root in (
         ("r0-rsna-resnet50", rsna_root),
-        ("r4-covid-mobilenetv2", covid_root),
+        ("r4-head", covid_root),
         ("pneumoniamnist-cnn", small),
     ):
         collection, split = collect(read(name, root))
@@ -631,15 +524,17 @@ def test_the_recipes_collect_their_data(
         assert not any(math.isnan(value) for s in collection.samples for value in s.labels)
 
 
-def test_r4_trains_as_many_parameters_as_reported() -> None:
-    pytest.importorskip("timm")
-    from laennec import family
-    from laennec.network import _head
+@pytest.mark.parametrize(
+    ("name", "learning"),
+    [("r4-head", 1_838_596), ("r4-last-conv", 2_045_956), ("r4-last-two-convs", 2_123_076)],
+)
+def test_r4_trains_as_many_parameters_as_reported(name: str, learning: int) -> None:
+    from laennec.bundle import Architecture
+    from laennec.network import Network
 
-    recipe = read("r4-covid-mobilenetv2")
-    member = family.member("models", recipe.model.name)
-    options = member.Options.model_validate(recipe.model.options | {"weights": "none"})
-    backbone, features = member.build(options, recipe.preprocess.channels, 64)
-    head = _head(features, recipe.head.hidden, recipe.head.dropout, 4)
-    assert sum(p.numel() for p in head.parameters()) == 1_838_596
-    assert sum(p.numel() for p in backbone.parameters()) == 687_680
+    recipe = Recipe.read(RECIPES / f"{name}.toml", ["model.weights=none", "preprocess.size=64"])
+    architecture = Architecture(name=recipe.model.name, options=recipe.model.options, head=recipe.head)
+    network = Network(architecture, recipe.preprocess, 4)
+    network.learn(recipe.phases[0].train)
+    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == learning
+    assert sum(p.numel() for p in network.backbone.parameters()) == 687_680

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from laennec.datasets import kermany
 from laennec.errors import UsageError
 from laennec.labels import LabelSet
 from laennec.recipe import Parting
@@ -96,3 +98,118 @@ def test_splits_that_cannot_be_are_refused(samples: list[Sample], says: str) -> 
     with pytest.raises(UsageError) as caught:
         part(Collection("made", LABELS, tuple(samples)), Parting())
     assert says in caught.value.message and caught.value.hint
+
+
+parted = st.lists(st.sampled_from(PART_NAMES), min_size=80, max_size=80)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes, parted, st.integers(0, 1000))
+def test_official_parts_can_be_ignored(made: list[tuple[int, bool]], parts: list[str], seed: int) -> None:
+    """Drawn anew: the same draw as if the publisher had said nothing, with parts that straddle patients or not."""
+    free = collection(made)
+    official = Collection("made", LABELS, tuple(replace(s, split=parts[i % 80]) for i, s in enumerate(free.samples)))
+    how = Parting(test=0.15, validation=0.1765, seed=seed, official=False)
+    split = part(official, how)
+    assert split.digest == part(free, how).digest == part(free, how.model_copy(update={"official": True})).digest
+    assert split.how.startswith("official parts ignored, test 15% of patients drawn, validation 18%")
+
+
+def test_fifteen_of_a_hundred_are_tested_and_as_many_validated() -> None:
+    data = collection([(1, i % 4 == 0) for i in range(400)])
+    split = part(data, Parting(test=0.15, validation=0.1765, official=False))
+    assert [len(split.part(name)) for name in PART_NAMES] == [280, 60, 60]
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes, st.integers(0, 1000), st.integers(2, 6))
+def test_folds_part_the_training_patients_evenly(made: list[tuple[int, bool]], seed: int, folds: int) -> None:
+    data = collection(made)
+    splits = [part(data, Parting(seed=seed, folds=folds, fold=fold)) for fold in range(folds)]
+    held_out = part(data, Parting(seed=seed)).test
+    pool = sorted({s.id for s in data.samples} - set(held_out))
+    assert all(set(split.test) == set(held_out) for split in splits)
+    assert sorted(key for split in splits for key in split.val) == pool
+    assert all(sorted(split.train + split.val) == pool for split in splits)
+    for position in (None, 0, 1):
+        counts = [
+            len({s.patient for s in data.take(split.val) if position is None or s.labels[position] == 1})
+            for split in splits
+        ]
+        assert max(counts) - min(counts) <= 1
+    assert len({split.digest for split in splits}) == folds
+    again = part(data, Parting(seed=seed, folds=folds, fold=folds - 1))
+    assert again.digest == splits[-1].digest
+    assert f"validation fold {folds} of {folds} of the training patients" in again.how
+
+
+def test_patients_of_many_kinds_are_dealt_whole() -> None:
+    """Some patients are once well and once sick: a kind of their own, and in one fold with all their images."""
+    mixed = [sample(f"m{i}-{image}", f"m{i}", image == 1) for i in range(9) for image in range(2)]
+    plain = [sample(f"p{i}", f"p{i}", i % 2 == 0) for i in range(33)]
+    data = Collection("made", LABELS, tuple(mixed + plain))
+    splits = [part(data, Parting(folds=5, fold=fold)) for fold in range(5)]
+    assert sorted(key for split in splits for key in split.val) == sorted(splits[0].train + splits[0].val)
+    for split in splits:
+        patients = [{s.patient for s in data.take(split.part(name))} for name in PART_NAMES]
+        assert len(set.union(*patients)) == sum(map(len, patients)) == 42
+
+
+def test_an_official_validation_part_joins_the_folds() -> None:
+    samples = [sample(f"{p}{i}", f"{p}{i}", i % 2 == 0, p) for p in PART_NAMES for i in range(12)]
+    data = Collection("made", LABELS, tuple(samples))
+    split = part(data, Parting(folds=4, fold=1))
+    assert (len(split.train), len(split.val), len(split.test)) == (18, 6, 12)
+    assert set(split.test) == {s.id for s in samples if s.split == "test"}
+    assert "official validation put back into training, test official, validation fold 2 of 4" in split.how
+
+
+@pytest.mark.parametrize("fold", range(5))
+def test_a_label_too_rare_for_the_folds_is_named_in_all_of_them(fold: int) -> None:
+    samples = [sample(f"{i}", f"{i}", i < 3, "train") for i in range(40)]
+    samples += [sample(f"t{i}", f"t{i}", i < 3, "test") for i in range(10)]
+    with pytest.raises(UsageError) as caught:
+        part(Collection("made", LABELS, tuple(samples)), Parting(folds=5, fold=fold))
+    assert "no patient with PNEUMONIA is in fold 3" in caught.value.message
+    assert "3 training patients have it" in caught.value.message
+    assert "lower split.folds" in caught.value.hint
+
+
+def test_exchange_swaps_validation_and_test_once_they_stand() -> None:
+    samples = [sample(f"{p}{i}", f"{p}{i}", i % 2 == 0, p) for p in PART_NAMES for i in range(12)]
+    with_val = Collection("made", LABELS, tuple(samples))
+    without = Collection("made", LABELS, tuple(s for s in samples if s.split != "val"))
+    for data in (with_val, without, collection([(1, i % 2 == 0) for i in range(60)])):
+        for how in (Parting(), Parting(folds=3, fold=1)):
+            plain, swapped = part(data, how), part(data, how.model_copy(update={"exchange": True}))
+            assert (plain.train, plain.val, plain.test) == (swapped.train, swapped.test, swapped.val)
+            assert "then validation and test exchanged" in swapped.how
+
+
+def test_kermanys_sixteen_become_the_test_as_in_r1(tmp_path: Path) -> None:
+    names = {
+        "train": [f"NORMAL/IM-{i:04}-0001" for i in range(9)]
+        + [f"PNEUMONIA/person{i}_virus_{i}" for i in range(9)]
+        + [f"PNEUMONIA/person{i}_bacteria_{i}" for i in range(9)],
+        "val": ["NORMAL/NORMAL2-IM-1427-0001", "PNEUMONIA/person1946_bacteria_4874"],
+        "test": [f"{kind}/{name}" for kind, name in (("NORMAL", "IM-0900-0001"), ("PNEUMONIA", "person90_virus_9"))]
+        + ["PNEUMONIA/person91_bacteria_9"],
+    }
+    for split, files in names.items():
+        for name in files:
+            (tmp_path / split / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / split / f"{name}.jpeg").touch()
+    split = part(kermany.load(kermany.Options(root=tmp_path, official_val=True)), Parting(exchange=True))
+    assert sorted(split.test) == [f"val/{name}.jpeg" for name in names["val"]]
+    assert sorted(split.val) == sorted(f"test/{name}.jpeg" for name in names["test"])
+    assert len(part(kermany.load(kermany.Options(root=tmp_path)), Parting(validation=0.2)).val) == 6
+    two = kermany.load(kermany.Options(root=tmp_path, task="bacterial_viral"))
+    assert two.labels.names == ("VIRAL", "BACTERIAL") and two.labels.positive == ("BACTERIAL",)
+    assert len(two.samples) == 20 and sum(s.labels[1] for s in two.samples) == 10
+
+
+def test_draws_made_before_are_made_again(real_data: Path) -> None:
+    """The split of kermany-quick, and of the bundles trained on it."""
+    for task, digest in (("binary", "5847909f3c371e55"), ("etiology", "3761fa7a109b2c67")):
+        split = part(kermany.load(kermany.Options(root=real_data / "kermany", task=task)), Parting())
+        assert split.digest.startswith(digest)

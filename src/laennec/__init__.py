@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from laennec.comparison import compare
     from laennec.conversion import export
     from laennec.demonstration import demo
+    from laennec.ensembling import ensemble
     from laennec.errors import LaennecError
     from laennec.evaluation import evaluate
     from laennec.labels import LabelSet
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from laennec.results import Prediction, Report
     from laennec.samples import Collection, Sample, Split
     from laennec.scoring import score
+    from laennec.studies import Study
+    from laennec.studying import study
     from laennec.training import train
+    from laennec.tuning import tune
 
 # Loaded on first use: `import laennec` alone stays light, and predicting never loads torch. A stage's module is named
 # after what it is (training), its function after what it does (train), so that neither hides the other.
@@ -44,14 +48,18 @@ _HOME = {
     "Report": "results",
     "Sample": "samples",
     "Split": "samples",
+    "Study": "studies",
     "compare": "comparison",
     "demo": "demonstration",
     "evaluate": "evaluation",
+    "ensemble": "ensembling",
     "export": "conversion",
     "open": "predictor",
     "open_bundle": "bundle",
     "score": "scoring",
+    "study": "studying",
     "train": "training",
+    "tune": "tuning",
 }
 __all__ = [
     "Bundle",
@@ -65,15 +73,19 @@ __all__ = [
     "Report",
     "Sample",
     "Split",
+    "Study",
     "__version__",
     "compare",
     "demo",
+    "ensemble",
     "evaluate",
     "export",
     "open",
     "open_bundle",
     "score",
+    "study",
     "train",
+    "tune",
 ]
 
 

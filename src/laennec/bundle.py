@@ -21,8 +21,9 @@ from laennec import onnxfile, storage
 from laennec.errors import UnknownName, UntrustedBundle, UsageError
 from laennec.labels import LabelSet
 from laennec.preprocess import Preprocess
-from laennec.recipe import Head, Recipe
+from laennec.recipe import Recipe
 from laennec.results import OperatingPoint
+from laennec.sections import Head
 
 CARD = "card.json"
 _MODEL_KINDS = {".safetensors", ".onnx"}

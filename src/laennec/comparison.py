@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
-from laennec import hardware, intervals, loader, page, progress, storage
+from laennec import hardware, loader, page, progress, storage
 from laennec.backends import Session
 from laennec.bundle import Bundle, open_bundle
-from laennec.errors import LaennecError, UsageError
-from laennec.evaluation import evaluate, report_folder
+from laennec.errors import UsageError
+from laennec.evaluation import judged
 from laennec.page import Language
+from laennec.pairing import paired
 from laennec.results import Comparison, ComparisonRow, Report
 from laennec.runtime import start
 from laennec.version import VERSION
@@ -65,7 +64,7 @@ def compare(
                 "may be the other's training images",
                 "compare bundles trained on the same data with the same [split]",
             )
-    reports = [_report(bundle, split, root, language) for bundle in opened]
+    reports = [judged(bundle, split, root=root, language=language) for bundle in opened]
     models = [(start(bundle), _images(bundle, split, root)) for bundle in opened]
     for _ in range(_TRIES):
         latencies, rates = _times(models)
@@ -93,17 +92,6 @@ def compare(
     storage.write_bytes(folder / "comparison.html", page.comparison_page(comparison, language=language).encode())
     progress.say(f"comparison: {folder / 'comparison.html'}")
     return comparison
-
-
-def _report(bundle: Bundle, split: str, root: str | Path | None, language: Language) -> Report:
-    """The bundle's own report of that part if it is of this very bundle, else a new one."""
-    path = report_folder(bundle, split) / "report.json"
-    if path.is_file():
-        with suppress(ValidationError, LaennecError):  # of another version, or damaged: judged again
-            report = Report.model_validate(storage.read_json(path))
-            if report.bundle_digest == bundle.digest and report.laennec == VERSION:
-                return report
-    return evaluate(bundle, split, root=root, language=language)
 
 
 def _images(bundle: Bundle, split: str, root: str | Path | None) -> np.ndarray:
@@ -146,19 +134,5 @@ def _row(
         latency_p95=float(np.percentile(latency, 95)),
         throughput=rate,
         speedup=baseline / float(np.median(latency)),
-        against_first={} if report is first else _paired(first, report),
+        against_first={} if report is first else paired(first, report),
     )
-
-
-def _paired(first: Report, other: Report) -> dict[str, float]:
-    """Paired tests on the images both reports hold."""
-    ids = sorted(first.truths.keys() & other.truths.keys())
-    truth = np.array([first.truths[i] for i in ids])
-    scores = [np.array([report.scores[i] for i in ids]) for report in (first, other)]
-    called = [s >= r.operating_point.threshold for s, r in zip(scores, (first, other), strict=True)]
-    both = first.decided.keys() & other.decided.keys()
-    return {
-        "auroc_delong": intervals.delong_paired(truth, *scores),
-        "decisions_mcnemar": intervals.mcnemar(called[0] == truth, called[1] == truth),
-        "flipped": sum(first.decided[i] != other.decided[i] for i in both) / len(both),
-    }

@@ -147,7 +147,7 @@ def _check_together(members: Sequence[Bundle], how: Ensemble) -> None:
 def _finished(out: Path, members: Sequence[Bundle], how: Ensemble) -> Bundle | None:
     """The bundle in `out` if it is this very ensemble; `UsageError` if `out` holds anything else."""
     if not (out / CARD).is_file():
-        storage.check_free(out, {MEMBERS, *own_files(len(members))})
+        storage.check_free(out, {MEMBERS, "reports", *own_files(len(members))})
         return None
     bundle = open_bundle(out)
     joined = bundle.card.ensemble

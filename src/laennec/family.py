@@ -19,9 +19,9 @@ from types import ModuleType
 
 from laennec.errors import UnknownName
 
-FAMILIES = ("datasets", "models", "tasks", "backends")
+FAMILIES = ("datasets", "models", "tasks", "backends", "trackers")
 
-_SINGULAR = {"datasets": "data set", "models": "model", "tasks": "task", "backends": "backend"}
+_SINGULAR = {"datasets": "data set", "models": "model", "tasks": "task", "backends": "backend", "trackers": "tracker"}
 
 
 def _built_in(family: str) -> dict[str, str]:

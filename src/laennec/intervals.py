@@ -134,12 +134,38 @@ def _expit(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
+def _areas(
+    truth: ArrayLike, a: ArrayLike, b: ArrayLike
+) -> tuple[int, int, tuple[float, float] | None, float]:
+    """Positives, negatives, the areas of `a` and `b`, and the variance of their difference by DeLong.
+
+    Of several scores ``[k, n]`` the areas are averaged; so are each image's components, of which the mean area is then
+    the same kind of mean as one area is of its own.
+    """
+    rows = [np.atleast_2d(np.asarray(score, dtype=np.float64)) for score in (a, b)]
+    positive, columns = _known(truth, *rows[0], *rows[1])
+    m = int(positive.sum())
+    n = positive.size - m
+    if m == 0 or n == 0:
+        return m, n, None, 0.0
+    sides = []
+    for own in (columns[: len(rows[0])], columns[len(rows[0]) :]):
+        parts = [_components(positive, column) for column in own]
+        sides.append(tuple(np.mean([part[i] for part in parts], axis=0) for i in range(3)))
+    variance = 0.0
+    if min(m, n) > 1:
+        of_positives, of_negatives = (sides[0][i] - sides[1][i] for i in (1, 2))
+        variance = float(of_positives.var(ddof=1) / m + of_negatives.var(ddof=1) / n)
+    return m, n, (float(sides[0][0]), float(sides[1][0])), variance
+
+
 def delong_paired(truth: ArrayLike, a: ArrayLike, b: ArrayLike) -> float:
     """Two-sided p value that two scores of the same images have the same AUROC.
 
     Args:
         truth: [n] 1, 0, or NaN for unknown (left out).
-        a, b: [n] finite scores.
+        a, b: [n] finite scores; or [k, n], the scores of k models (one recipe under k seeds), whose areas are averaged.
+            The p value then speaks of these models on other images, not of other seeds.
 
     Returns:
         p in [0, 1]. 1.0 for scores that rank alike, or where a class has no image. Where the areas differ but the
@@ -151,21 +177,51 @@ def delong_paired(truth: ArrayLike, a: ArrayLike, b: ArrayLike) -> float:
 
     Source: DeLong, DeLong & Clarke-Pearson, Biometrics 1988.
     """
-    positive, (first, second) = _known(truth, a, b)
-    m = int(positive.sum())
-    n = positive.size - m
-    if m == 0 or n == 0:
+    m, n, areas, variance = _areas(truth, a, b)
+    if areas is None or abs(areas[0] - areas[1]) < _NOISE:
         return 1.0
-    area_a, positives_a, negatives_a = _components(positive, first)
-    area_b, positives_b, negatives_b = _components(positive, second)
-    if abs(area_a - area_b) < _NOISE:
-        return 1.0
-    variance = 0.0
-    if min(m, n) > 1:
-        variance = float((positives_a - positives_b).var(ddof=1) / m + (negatives_a - negatives_b).var(ddof=1) / n)
     if variance < _NOISE**2:
         return min(1.0, 2 * 0.5 ** min(m, n))
-    return math.erfc(abs(area_a - area_b) / math.sqrt(2 * variance))
+    return math.erfc(abs(areas[0] - areas[1]) / math.sqrt(2 * variance))
+
+
+def delong_difference(truth: ArrayLike, a: ArrayLike, b: ArrayLike) -> Estimate:
+    """AUROC of `b` less that of `a` on the same images, with DeLong's interval.
+
+    Args:
+        truth: [n] 1, 0, or NaN for unknown (left out).
+        a, b: as `delong_paired` takes them.
+
+    Returns:
+        Estimate in [-1, 1]; without an interval where the variance cannot be estimated, without a value where a class
+        has no image.
+
+    Raises:
+        ValueError: as `delong`.
+
+    Source: DeLong, DeLong & Clarke-Pearson, Biometrics 1988.
+    """
+    m, n, areas, variance = _areas(truth, a, b)
+    if areas is None:
+        return Estimate(value=None, n=m + n, method="delong")
+    value = areas[1] - areas[0]
+    if variance < _NOISE**2:
+        return Estimate(value=value, n=m + n, method="delong")
+    reach = _Z * math.sqrt(variance)
+    return Estimate(value=value, low=max(-1.0, value - reach), high=min(1.0, value + reach), n=m + n, method="delong")
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p values corrected for their number, in the order given: the chance of any false alarm among them stays bounded.
+
+    Source: Holm, Scandinavian Journal of Statistics 1979 (step-down Bonferroni).
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, at in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[at]))
+        corrected[at] = highest
+    return corrected
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:

@@ -24,6 +24,7 @@ import numpy as np
 
 from laennec.decisions import outcomes
 from laennec.errors import extra
+from laennec.findings import Trial
 from laennec.intervals import wilson
 from laennec.results import Comparison, Epoch, Report
 
@@ -75,7 +76,7 @@ _STYLE: Any = {
 }
 
 
-class _Sheet:
+class Sheet:
     """A figure under way and, at the end, its SVG."""
 
     def __init__(self, figure: Any) -> None:
@@ -83,17 +84,18 @@ class _Sheet:
         self.svg = ""
 
     def axes(self, *where: int, **options: Any) -> Any:
+        """A place to draw on, as `matplotlib.figure.Figure.add_subplot` takes it."""
         return self.figure.add_subplot(*where, **options)
 
 
 @contextmanager
-def _drawing(title: str, width: float, height: float, key: str) -> Iterator[_Sheet]:
+def drawing(title: str, width: float, height: float, key: str) -> Iterator[Sheet]:
     """A figure of `width` by `height` inches; after the block the sheet's `svg` is ready."""
     with extra("eval"):
         import matplotlib as mpl
         from matplotlib.figure import Figure
     with mpl.rc_context(_STYLE):
-        sheet = _Sheet(Figure(figsize=(width, height), layout="constrained"))
+        sheet = Sheet(Figure(figsize=(width, height), layout="constrained"))
         yield sheet
         stream = io.StringIO()
         sheet.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
@@ -145,25 +147,28 @@ def _number(value: float, words: Words, digits: int = 2) -> str:
     return f"{value:.{digits}f}".replace(".", words["decimal"])
 
 
-def _short(name: str, most: int) -> str:
+def short_name(name: str, most: int) -> str:
+    """A name cut to `most` characters."""
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def _ticks(axis: Any, words: Words) -> None:
+def ticks(axis: Any, words: Words) -> None:
     """Tick labels with the language's decimal sign, no more digits than they need."""
     axis.set_major_formatter(lambda value, _: f"{value:g}".replace(".", words["decimal"]).replace("-", "−"))
 
 
-def _unit_axes(sheet: _Sheet, words: Words, x: str, y: str) -> Any:
+def unit_axes(sheet: Sheet, words: Words, x: str, y: str) -> Any:
+    """Square axes from 0 to 1 either way."""
     axes = sheet.axes()
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel=x, ylabel=y)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(np.linspace(0, 1, 6))
-        _ticks(axis, words)
+        ticks(axis, words)
     return axes
 
 
-def _nothing(axes: Any, words: Words) -> None:
+def nothing(axes: Any, words: Words) -> None:
+    """Say on empty axes that there is nothing to draw."""
     axes.text(0.5, 0.5, words["nothing"], ha="center", va="center", color=MUTED, transform=axes.transAxes)
 
 
@@ -172,8 +177,8 @@ def roc_curve(report: Report, words: Words, *, key: str = "") -> str:
 
     Source: Hanley & McNeil, Radiology 1982.
     """
-    with _drawing(words["roc"], 4.0, 3.9, key) as sheet:
-        axes = _unit_axes(sheet, words, words["false_alarms"], words["sensitivity"])
+    with drawing(words["roc"], 4.0, 3.9, key) as sheet:
+        axes = unit_axes(sheet, words, words["false_alarms"], words["sensitivity"])
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label=words["chance"])
         if report.roc:
             x, y = zip(*report.roc, strict=True)
@@ -186,7 +191,7 @@ def roc_curve(report: Report, words: Words, *, key: str = "") -> str:
             )  # fmt: skip
             axes.legend(loc="lower right")
         else:
-            _nothing(axes, words)
+            nothing(axes, words)
     return sheet.svg
 
 
@@ -195,8 +200,8 @@ def precision_recall_curve(report: Report, words: Words, *, key: str = "") -> st
 
     Drawn in steps, never interpolated: Davis & Goadrich, ICML 2006.
     """
-    with _drawing(words["precision_recall"], 4.0, 3.9, key) as sheet:
-        axes = _unit_axes(sheet, words, words["sensitivity"], words["precision"])
+    with drawing(words["precision_recall"], 4.0, 3.9, key) as sheet:
+        axes = unit_axes(sheet, words, words["sensitivity"], words["precision"])
         if report.precision_recall:
             x, y = zip(*report.precision_recall, strict=True)
             share = sum(report.truths.values()) / len(report.truths)
@@ -210,7 +215,7 @@ def precision_recall_curve(report: Report, words: Words, *, key: str = "") -> st
                 )  # fmt: skip
             axes.legend(loc="lower left")
         else:
-            _nothing(axes, words)
+            nothing(axes, words)
     return sheet.svg
 
 
@@ -219,8 +224,8 @@ def reliability_diagram(report: Report, words: Words, *, key: str = "") -> str:
 
     Source: DeGroot & Fienberg, The Statistician 1983; Niculescu-Mizil & Caruana, ICML 2005.
     """
-    with _drawing(words["reliability"], 4.0, 3.9, key) as sheet:
-        axes = _unit_axes(sheet, words, words["mean_score"], words["observed"])
+    with drawing(words["reliability"], 4.0, 3.9, key) as sheet:
+        axes = unit_axes(sheet, words, words["mean_score"], words["observed"])
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label=words["perfect"])
         if report.reliability:
             x, y = [b.score for b in report.reliability], [b.frequency for b in report.reliability]
@@ -233,23 +238,23 @@ def reliability_diagram(report: Report, words: Words, *, key: str = "") -> str:
                 axes.plot([b.score], [b.frequency], "o", color=BLUE, markersize=size, alpha=0.9, clip_on=False)
             axes.legend(loc="upper left")
         else:
-            _nothing(axes, words)
+            nothing(axes, words)
     return sheet.svg
 
 
-def confusion_matrix(report: Report, words: Words, *, key: str = "") -> str:
+def confusion_matrix(report: Report | Trial, words: Words, *, key: str = "") -> str:
     """Counts and row shares, truth downwards, decision across; right decisions green, wrong ones red and slanted."""
     counts = np.array(report.confusion or [[0]])
     k = len(counts)
-    short = [_short(name, 18) for name in report.labels]
-    with _drawing(words["confusion"], max(4.0, 1.1 + 0.95 * k), max(3.5, 0.9 + 0.8 * k), key) as sheet:
+    short = [short_name(name, 18) for name in report.labels]
+    with drawing(words["confusion"], max(4.0, 1.1 + 0.95 * k), max(3.5, 0.9 + 0.8 * k), key) as sheet:
         axes = sheet.axes()
         axes.grid(visible=False)
         for side in axes.spines.values():
             side.set_visible(False)
         if not report.confusion:
             axes.set_axis_off()
-            _nothing(axes, words)
+            nothing(axes, words)
         else:
             from matplotlib.patches import Rectangle
 
@@ -283,7 +288,7 @@ def score_histogram(report: Report, words: Words, *, key: str = "") -> str:
         np.histogram([report.scores[key] for key, truth in report.truths.items() if truth == side], edges)[0]
         for side in (1, 0)
     ]
-    with _drawing(words["scores"], 4.0, 3.9, key) as sheet:
+    with drawing(words["scores"], 4.0, 3.9, key) as sheet:
         axes = sheet.axes()
         for counts, sign, colour, name in (
             (sides[0], 1, RED, "with_finding"),
@@ -304,7 +309,7 @@ def score_histogram(report: Report, words: Words, *, key: str = "") -> str:
         up, down = (max(1, int(side.max(initial=1))) ** 0.5 for side in sides)
         axes.set_ylim(-1.08 * down - 0.04 * up, 1.08 * up + 0.04 * down)
         axes.xaxis.set_ticks(np.linspace(0, 1, 6))
-        _ticks(axes.xaxis, words)
+        ticks(axes.xaxis, words)
         sheet.figure.legend(loc="outside upper center", ncols=3, columnspacing=1.2, handlelength=1.4)
     return sheet.svg
 
@@ -312,7 +317,7 @@ def score_histogram(report: Report, words: Words, *, key: str = "") -> str:
 def training_curves(history: Sequence[Epoch], words: Words, *, key: str = "") -> str:
     """Loss, then AUROC and accuracy on the validation part, epoch by epoch; dotted where a phase begins."""
     x = list(range(1, len(history) + 1))
-    with _drawing(words["training"], 8.8, 3.3, key) as sheet:
+    with drawing(words["training"], 8.8, 3.3, key) as sheet:
         left, right = sheet.axes(1, 2, 1), sheet.axes(1, 2, 2)
         left.plot(x, [e.train_loss for e in history], color=ORANGE, linestyle=(0, (4, 2)), label=words["train_loss"])
         left.plot(x, [e.val_loss for e in history], color=BLUE, label=words["val_loss"])
@@ -333,14 +338,14 @@ def training_curves(history: Sequence[Epoch], words: Words, *, key: str = "") ->
             axes.set_xlabel(words["epoch"])
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.margins(x=0.03)
-            _ticks(axes.xaxis, words)
-            _ticks(axes.yaxis, words)
+            ticks(axes.xaxis, words)
+            ticks(axes.yaxis, words)
             axes.legend()
         left.set_ylabel(words["loss"])
         right.set_ylabel(f"{words['auroc']}, {words['accuracy'].lower()}")
         if not history:
-            _nothing(left, words)
-            _nothing(right, words)
+            nothing(left, words)
+            nothing(right, words)
     return sheet.svg
 
 
@@ -352,7 +357,7 @@ def tradeoff(comparison: Comparison, words: Words, *, key: str = "") -> str:
     colours = (BLUE, RED, GREEN, ORANGE, SKY, MUTED)
     rows = [(i, row, row.metrics.get("auroc")) for i, row in enumerate(comparison.rows)]
     biggest = max((row.megabytes for _, row, _ in rows), default=1.0) or 1.0
-    with _drawing(words["tradeoff"], 5.6, 3.5 + 0.2 * len(rows), key) as sheet:
+    with drawing(words["tradeoff"], 5.6, 3.5 + 0.2 * len(rows), key) as sheet:
         axes = sheet.axes()
         times = [row.latency_p50 for _, row, auroc in rows if auroc and auroc.value is not None]
         for i, row, auroc in rows:
@@ -364,13 +369,13 @@ def tradeoff(comparison: Comparison, words: Words, *, key: str = "") -> str:
             size = 60 + 900 * row.megabytes / biggest
             axes.scatter([row.latency_p50], [auroc.value], s=size, color=colour, alpha=0.3, linewidth=0, zorder=3)
             axes.plot([row.latency_p50], [auroc.value], "o", color=colour, markersize=4, zorder=4)
-            axes.plot([], [], "o", color=colour, markersize=7, label=f"{i + 1}  {_short(row.name, 30)}")
+            axes.plot([], [], "o", color=colour, markersize=7, label=f"{i + 1}  {short_name(row.name, 30)}")
             axes.annotate(
                 str(i + 1), (row.latency_p50, auroc.value), xytext=(-7, 5), textcoords="offset points", ha="right",
                 fontweight="bold", zorder=5,
             )  # fmt: skip
         if not times:
-            _nothing(axes, words)
+            nothing(axes, words)
         else:
             sheet.figure.legend(loc="outside lower center", handletextpad=0.4)
             if min(times) > 0 and max(times) / min(times) > 8:
@@ -378,6 +383,6 @@ def tradeoff(comparison: Comparison, words: Words, *, key: str = "") -> str:
         axes.margins(x=0.12, y=0.12)
         axes.set(xlabel=words["latency_ms"], ylabel=words["auroc"])
         axes.set_title(words["bubble_mb"], loc="right", fontsize=8, color=MUTED)
-        _ticks(axes.xaxis, words)
-        _ticks(axes.yaxis, words)
+        ticks(axes.xaxis, words)
+        ticks(axes.yaxis, words)
     return sheet.svg

@@ -7,7 +7,7 @@ follows (division by 255, `mean`, `std`, repetition to three channels) travels i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -27,7 +27,7 @@ from laennec.storage import digest
 # SHA-256 of images/lungs.onnx: cards name the network their pictures were framed by, and no other may frame for them.
 LOCATOR = "7e15a8bcabf812025e3320ca9082a177b55b43618580b224a3b86ef08546a936"
 
-Channels = float | Annotated[tuple[float, float, float], Field(strict=False)]
+Channels = float | tuple[float, float, float]
 _LATER = ("frame", "margin", "equalise", "locator")
 
 
@@ -72,7 +72,8 @@ class Preprocess(BaseModel):
     @classmethod
     def _one_number_or_three(cls, value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Channels:
         try:
-            checked: Channels = check(value)
+            # TOML and JSON have lists, a strict field takes tuples
+            checked: Channels = check(tuple(value) if isinstance(value, list) else value)
         except ValidationError as error:
             raise ValueError("needs a number, or three numbers for three channels") from error
         spread = info.field_name == "std"

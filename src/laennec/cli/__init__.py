@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from laennec.cli import line, look
+from laennec.cli import data, line, look, search, studies
 from laennec.errors import LaennecError
 from laennec.version import VERSION
 
@@ -30,6 +30,9 @@ app = typer.Typer(
 )
 line.add_to(app)
 look.add_to(app)
+data.add_to(app)
+studies.add_to(app)
+search.add_to(app)
 
 
 def _version(wanted: bool) -> None:

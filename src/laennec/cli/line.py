@@ -31,7 +31,7 @@ def demo(
     from laennec import page
     from laennec.demonstration import demo as run
 
-    comparison = run(out, language=_language(lang))
+    comparison = run(out, language=language_of(lang))
     _print(page.comparison_text(comparison))
     typer.echo(f"report:     {out / 'fp32' / 'reports' / 'test' / 'report.html'}")
     typer.echo(f"comparison: {out / 'comparison.html'}")
@@ -78,7 +78,7 @@ def evaluate(
     from laennec import page
     from laennec.evaluation import evaluate as run
 
-    report = run(bundle, split, root=root, language=_language(lang), trackers=track or [])
+    report = run(bundle, split, root=root, language=language_of(lang), trackers=track or [])
     _print(report.model_dump(mode="json") if as_json else page.report_text(report))
 
 
@@ -138,11 +138,11 @@ def compare(
     from laennec import page
     from laennec.comparison import compare as run
 
-    comparison = run(bundles, split, root=root, out=out, language=_language(lang))
+    comparison = run(bundles, split, root=root, out=out, language=language_of(lang))
     _print(comparison.model_dump(mode="json") if as_json else page.comparison_text(comparison))
 
 
-def _language(lang: str) -> Language:
+def language_of(lang: str) -> Language:
     from laennec.errors import UnknownName
 
     languages: dict[str, Language] = {"en": "en", "fr": "fr"}

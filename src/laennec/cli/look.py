@@ -1,4 +1,4 @@
-"""Commands that ask: predict, score, list, data show."""
+"""Commands that ask: predict, score, list."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ _Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cor
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
-    data = typer.Typer(help="Look at data.", no_args_is_help=True)
-    data.command("show")(data_show)
     app.command()(predict)
     app.command()(score)
     app.command("list")(list_)
-    app.add_typer(data, name="data")
 
 
 def predict(
@@ -89,40 +86,6 @@ def list_(
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
         typer.echo(f"{row['name']:<{width}}  {row['summary']}")
-
-
-def data_show(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, by path or by name; its [data] and [split] are shown.")],
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a value of the recipe: key=value, dotted keys.")
-    ] = None,
-    as_json: _Json = False,
-) -> None:
-    """Count images, patients and labels of each part of a data set."""
-    from laennec import shelf
-    from laennec.exploration import explore
-    from laennec.recipe import Recipe
-
-    shown = explore(Recipe.read(shelf.find(recipe), changes or []))
-    if as_json:
-        typer.echo(json.dumps(shown.model_dump(mode="json"), indent=2, ensure_ascii=False))
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=f"{escape(shown.collection)}: {shown.images:,} images, {shown.patients:,} patients")
-    table.add_column("part")
-    for name in ("images", "patients", *shown.labels):
-        table.add_column(escape(name), justify="right")
-    for part in shown.parts:
-        counts = (f"{n:,} ({n / max(part.images, 1):.0%})" for n in part.labels)
-        table.add_row(part.part, f"{part.images:,}", f"{part.patients:,}", *counts)
-    Console().print(table)
-    typer.echo(f"split:   {shown.split}")
-    typer.echo(f"licence: {shown.licence or 'not stated'}")
-    for note in shown.notes:
-        typer.echo(f"note:    {note}")
 
 
 def _table(answers: list[Any]) -> None:

@@ -4,6 +4,8 @@ A member is a module with:
 
     Options   a strict, frozen pydantic model of what ``[data]`` in a recipe may say besides ``name``
     load      ``load(options) -> Collection``; reads tables and names, never pixels
+    ORIGINS   optional: a tuple of `laennec.origins.Origin`, the places ``laennec data fetch`` can bring it from, the
+              preferred one first. ``Options`` then needs no more than ``root`` to read what was fetched.
 
 Raises in `load`: `UsageError` when the files are not laid out as the member expects, with how to place them.
 """

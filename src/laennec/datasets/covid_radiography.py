@@ -29,12 +29,36 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from laennec.errors import UsageError
 from laennec.labels import LabelSet
+from laennec.origins import Archive, Kaggle, Origin
 from laennec.samples import Collection, Sample
 
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 
 _MAX_XML = 64 * 2**20  # bytes of one part of a workbook once inflated; the largest published one has some 2 MB
 _LAYOUT = f"set data.root to the folder that holds {', '.join(CLASSES)}, each with images/ and masks/"
+
+_LICENCE = "data files © original authors; academic and non-commercial use"
+_CITATION = (
+    "Chowdhury et al. Can AI Help in Screening Viral and COVID-19 Pneumonia? IEEE Access 2020;8:132665, "
+    "doi:10.1109/ACCESS.2020.3010287. Rahman et al. Exploring the effect of image enhancement techniques on "
+    "COVID-19 detection using chest X-ray images. Computers in Biology and Medicine 2021;132:104319"
+)
+ORIGINS = (
+    Origin(
+        variant="kaggle",
+        title="COVID-19 Radiography Database: 21,165 radiographs of four classes with lung masks",
+        licence=_LICENCE,
+        citation=_CITATION,
+        page="https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database",
+        source=Kaggle(kind="datasets", name="tawsifurrahman/covid19-radiography-database", size=820_000_000),
+        archive=Archive(
+            inside="COVID-19_Radiography_Dataset",
+            keep=("*/images/*.png", "*/masks/*.png", "*.metadata.xlsx", "README*"),
+            unpacked=900_000_000,
+        ),
+        layout=tuple(f"{name}/images/*.png, {name}/masks/*.png, {name}.metadata.xlsx" for name in CLASSES),
+    ),
+)
 
 
 class Options(BaseModel):
@@ -96,10 +120,8 @@ def load(options: Options) -> Collection:
         name="covid_radiography",
         labels=labels,
         samples=tuple(samples),
-        licence="data files © original authors; academic and non-commercial use",
-        citation="Chowdhury et al. Can AI Help in Screening Viral and COVID-19 Pneumonia? IEEE Access 2020;8:132665, "
-        "doi:10.1109/ACCESS.2020.3010287. Rahman et al. Exploring the effect of image enhancement techniques on "
-        "COVID-19 detection using chest X-ray images. Computers in Biology and Medicine 2021;132:104319",
+        licence=_LICENCE,
+        citation=_CITATION,
         notes=_notes(samples),
     )
 

@@ -6,7 +6,8 @@ pneumonia also its etiology. Kermany, Zhang, Goldbaum: Mendeley Data rscbjbr9sj;
 
 The patient is (etiology, number) for ``person<N>_<bacteria|virus>_<serial>`` and (prefix, number) for
 ``IM-<N>-<serial>`` and ``NORMAL2-IM-<N>-<serial>``: the number alone joins different children. The publisher's ``val``
-part (16 images, none viral) is too small to choose on and is ignored; validation is drawn from train by patient.
+part (16 images, none viral) is too small to choose on and is left out unless `official_val` asks for it; validation is
+drawn from train by patient.
 """
 
 from __future__ import annotations
@@ -19,28 +20,83 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from laennec.errors import UsageError
 from laennec.labels import LabelSet
+from laennec.origins import Archive, Download, Kaggle, Origin
 from laennec.samples import Collection, Sample
 
 _PNEUMONIA = re.compile(r"^(person\d+_(bacteria|virus))_\d+(?:_\d+)?$", re.IGNORECASE)
 _NORMAL = re.compile(r"^((?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)?$", re.IGNORECASE)
 _SUFFIXES = {".jpeg", ".jpg", ".png"}
 
+_LICENCE = "CC BY 4.0"
+_CITATION = (
+    "Kermany, Zhang, Goldbaum. Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for Classification. "
+    "Mendeley Data, doi:10.17632/rscbjbr9sj"
+)
+_LAYOUT = (
+    "train/NORMAL/IM-<N>-<serial>.jpeg",
+    "train/PNEUMONIA/person<N>_<bacteria|virus>_<serial>.jpeg",
+    "test/NORMAL/ and test/PNEUMONIA/ likewise",
+)
+_KEEP = ("train/NORMAL/*.jpeg", "train/PNEUMONIA/*.jpeg", "test/NORMAL/*.jpeg", "test/PNEUMONIA/*.jpeg")
+ORIGINS = (
+    Origin(
+        variant="mendeley",
+        title="Chest X-Ray Images (Pneumonia), version 2: 5,856 radiographs, train and test",
+        licence=_LICENCE,
+        citation=_CITATION,
+        page="https://data.mendeley.com/datasets/rscbjbr9sj/2",
+        source=Download(
+            url="https://data.mendeley.com/public-files/datasets/rscbjbr9sj/files/"
+            "f12eaf6d-6023-432f-acc9-80c9d7393433/file_downloaded",
+            name="ChestXRay2017.zip",
+            size=1_235_512_464,
+            reported_sha256="13efc055629733dbab07877f8b3c9f81097840dbcdaa326a8542322c2281ce36",
+        ),
+        archive=Archive(inside="chest_xray", keep=_KEEP, unpacked=1_260_000_000),
+        layout=_LAYOUT,
+    ),
+    Origin(
+        variant="kaggle",
+        title="Chest X-Ray Images (Pneumonia) as at Kaggle: the same, 16 of them in a val part that is left out",
+        licence=_LICENCE,
+        citation=_CITATION,
+        page="https://www.kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia",
+        source=Kaggle(kind="datasets", name="paultimothymooney/chest-xray-pneumonia", size=2_460_000_000),
+        archive=Archive(inside="chest_xray", keep=_KEEP, unpacked=1_260_000_000),
+        layout=_LAYOUT,
+    ),
+)
+
 
 class Options(BaseModel):
     """Attributes:
     root: folder that holds ``train`` and ``test``, each with ``NORMAL`` and ``PNEUMONIA``.
-    task: ``binary`` (normal, pneumonia) or ``etiology`` (normal, bacterial, viral).
+    task: ``binary`` (normal, pneumonia), ``etiology`` (normal, bacterial, viral), or ``bacterial_viral``: pneumonias
+        only, bacterial against viral.
+    official_val: read the publisher's ``val`` folder of 16 images too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     root: Path = Field(strict=False)
-    task: Literal["binary", "etiology"] = "binary"
+    task: Literal["binary", "etiology", "bacterial_viral"] = "binary"
+    official_val: bool = False
 
 
 _LABELS = {
     "binary": LabelSet(names=("NORMAL", "PNEUMONIA"), positive=("PNEUMONIA",)),
     "etiology": LabelSet(names=("NORMAL", "BACTERIAL", "VIRAL"), positive=("BACTERIAL", "VIRAL")),
+    "bacterial_viral": LabelSet(names=("VIRAL", "BACTERIAL"), positive=("BACTERIAL",)),
+}
+_WITH_NORMALS = (
+    "A dozen intensity statistics tell the label with an AUROC of .988 inside train and .86 on test: "
+    "validation inside train looks better than the test will.",
+    "Pneumonia is 74 % of train and 62.5 % of test.",
+)
+_NOTES = {
+    "binary": _WITH_NORMALS,
+    "etiology": _WITH_NORMALS,
+    "bacterial_viral": ("Bacterial is 65 % of the pneumonias in train and 62 % in test; normals are left out.",),
 }
 
 
@@ -53,22 +109,17 @@ def load(options: Options) -> Collection:
     labels = _LABELS[options.task]
     samples = [
         _sample(path, split, folder, labels)
-        for split in ("train", "test")
-        for folder in ("NORMAL", "PNEUMONIA")
+        for split in ("train", *(["val"] if options.official_val else []), "test")
+        for folder in (["PNEUMONIA"] if options.task == "bacterial_viral" else ["NORMAL", "PNEUMONIA"])
         for path in _images(options.root / split / folder)
     ]
     return Collection(
         name="kermany",
         labels=labels,
         samples=tuple(samples),
-        licence="CC BY 4.0",
-        citation="Kermany, Zhang, Goldbaum. Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for "
-        "Classification. Mendeley Data, doi:10.17632/rscbjbr9sj",
-        notes=(
-            "A dozen intensity statistics tell the label with an AUROC of .988 inside train and .86 on test: "
-            "validation inside train looks better than the test will.",
-            "Pneumonia is 74 % of train and 62.5 % of test.",
-        ),
+        licence=_LICENCE,
+        citation=_CITATION,
+        notes=_NOTES[options.task],
     )
 
 
@@ -76,7 +127,8 @@ def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UsageError(
             f"kermany: there is no folder {folder}",
-            "set data.root to the folder that holds train/ and test/, each with NORMAL/ and PNEUMONIA/",
+            "set data.root to the folder that holds train/ and test/, each with NORMAL/ and PNEUMONIA/; `laennec data "
+            "fetch kermany` makes one",
         )
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and not p.name.startswith("."))
 

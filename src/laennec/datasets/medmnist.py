@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from laennec import progress, storage
 from laennec.errors import LaennecError, UntrustedBundle, UsageError
 from laennec.labels import LabelSet
+from laennec.origins import Download, Origin
 from laennec.samples import PART_NAMES, Collection, Sample
 
 EDITION = 1  # raise it when the same .npz makes other files: the cache then starts anew
@@ -39,6 +40,37 @@ _PNEUMONIA = {"train": 4708, "val": 524, "test": 624}
 _MAX_BYTES = 4 * 2**30  # of one array; PneumoniaMNIST at 224 has 0.24 GB in its largest
 _COLUMNS = ("id", "label", "bytes")
 _SIDES = (8, 2048)
+
+_PAPER = (
+    "Yang et al. MedMNIST v2: a large-scale lightweight benchmark for 2D and 3D biomedical image classification. "
+    "Scientific Data 2023;10:41, doi:10.1038/s41597-022-01721-8"
+)
+_KERMANY = ". Kermany, Zhang, Goldbaum. Mendeley Data, doi:10.17632/rscbjbr9sj"
+
+
+def _origin(side: int, md5: str, size: int = 0) -> Origin:
+    name = "pneumoniamnist.npz" if side == 28 else f"pneumoniamnist_{side}.npz"
+    return Origin(
+        variant=str(side),
+        title=f"PneumoniaMNIST at {side} × {side} pixels: 4,708 train, 524 val, 624 test",
+        licence="CC BY 4.0",
+        citation=_PAPER + _KERMANY,
+        page="https://zenodo.org/records/10519652",
+        source=Download(
+            url=f"https://zenodo.org/records/10519652/files/{name}?download=1", name=name, size=size, md5=md5
+        ),
+        archive=None,
+        layout=(name,),
+    )
+
+
+# MD5 as the publisher's package medmnist 3.0.2 gives them
+ORIGINS = (
+    _origin(28, "28209eda62fecd6e6a2d98b1501bb15f", 4_200_000),
+    _origin(64, "8f4eceb4ccffa70c672198ea285246c6"),
+    _origin(128, "05b46931834c231683c68f40c47b2971"),
+    _origin(224, "d6a3c71de1b945ea11211b03746c1fe1", 214_400_000),
+)
 
 
 class Options(BaseModel):
@@ -74,7 +106,10 @@ def load(options: Options) -> Collection:
     """
     root = options.root.expanduser()
     if not root.is_file():
-        raise UsageError(f"medmnist: there is no file {root}", "set data.root to a MedMNIST .npz file")
+        raise UsageError(
+            f"medmnist: there is no file {root}",
+            "set data.root to a MedMNIST .npz file; `laennec data fetch medmnist` brings one",
+        )
     made_of = {"edition": EDITION, "npz": storage.file_digest(root)}
     folder = storage.cache_folder("medmnist") / storage.digest(made_of)[:16]
     if _rows(folder, made_of) is None:
@@ -109,9 +144,7 @@ def load(options: Options) -> Collection:
             for row in rows
         ),
         licence="CC BY 4.0" if kermany else "",
-        citation="Yang et al. MedMNIST v2: a large-scale lightweight benchmark for 2D and 3D biomedical image "
-        "classification. Scientific Data 2023;10:41, doi:10.1038/s41597-022-01721-8"
-        + (". Kermany, Zhang, Goldbaum. Mendeley Data, doi:10.17632/rscbjbr9sj" if kermany else ""),
+        citation=_PAPER + (_KERMANY if kermany else ""),
         notes=_notes(size, kermany),
     )
 

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from laennec import progress
 from laennec.errors import UsageError, extra
 from laennec.labels import LabelSet
+from laennec.origins import Archive, Kaggle, Origin
 from laennec.samples import Box, Collection, Sample
 
 NORMAL, NOT_NORMAL, OPACITY = "Normal", "No Lung Opacity / Not Normal", "Lung Opacity"
@@ -37,6 +38,25 @@ _BOX = ("x", "y", "width", "height")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # becomes a file name: nothing that leaves the folder
 _VIEWS = {"PA": "PA", "AP": "AP", "LL": "LATERAL", "RL": "LATERAL", "LATERAL": "LATERAL"}
 _SHOWN = 5
+
+_LICENCE = "RSNA terms of use: any purpose with attribution to the RSNA and the NIH Clinical Center"
+_CITATION = (
+    "Shih et al. Augmenting the National Institutes of Health Chest Radiograph Dataset with Expert Annotations of "
+    "Possible Pneumonia. Radiology: Artificial Intelligence 2019;1(1):e180041, doi:10.1148/ryai.2019180041. "
+    "Wang et al. ChestX-ray8. CVPR 2017"
+)
+ORIGINS = (
+    Origin(
+        variant="kaggle",
+        title="RSNA Pneumonia Detection Challenge, stage 2 training part: 26,684 DICOM radiographs, opacities boxed",
+        licence=_LICENCE,
+        citation=_CITATION,
+        page="https://www.kaggle.com/competitions/rsna-pneumonia-detection-challenge",
+        source=Kaggle(kind="competitions", name="rsna-pneumonia-detection-challenge", size=3_940_000_000),
+        archive=Archive(keep=(f"{_IMAGES}/*.dcm", _BOXES, _CLASSES), unpacked=4_000_000_000),
+        layout=(f"{_IMAGES}/<patientId>.dcm", _BOXES, _CLASSES),
+    ),
+)
 
 
 class Options(BaseModel):
@@ -112,10 +132,8 @@ def load(options: Options) -> Collection:
         name="rsna",
         labels=labels,
         samples=tuple(samples),
-        licence="RSNA terms of use: any purpose with attribution to the RSNA and the NIH Clinical Center",
-        citation="Shih et al. Augmenting the National Institutes of Health Chest Radiograph Dataset with Expert "
-        "Annotations of Possible Pneumonia. Radiology: Artificial Intelligence 2019;1(1):e180041, "
-        "doi:10.1148/ryai.2019180041. Wang et al. ChestX-ray8. CVPR 2017",
+        licence=_LICENCE,
+        citation=_CITATION,
         notes=(
             "The images are part of NIH ChestX-ray14: weights trained on NIH have seen them, and a test on one after "
             "training on the other is not external.",

@@ -3,14 +3,17 @@
 ``weights = "pretrained"`` fetches through timm and needs a network or a filled cache; ``weights = "….safetensors"``
 reads a file in timm's own naming; ``weights = "none"`` starts at random. What is asked for and cannot be had is an
 error: there is no silent random start. Wightman, doi:10.5281/zenodo.4414861.
+
+The features are what timm gives its classifier. `dense = false` takes VGG's convolutions alone (the ``include_top =
+False`` of Keras), `width` makes a MobileNet of any width.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from laennec.errors import LaennecError, UnknownName, UntrustedBundle, UsageError, extra
 from laennec.storage import file_digest
@@ -19,11 +22,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_WIDENED = {"mobilenetv1_100": "_gen_mobilenet_v1", "mobilenetv2_100": "_gen_mobilenet_v2"}
+
+
 class Options(BaseModel):
     """Attributes:
     backbone: a name timm knows, with or without a weights tag (``mobilenetv3_small_100.lamb_in1k``).
     weights: ``none``, ``pretrained``, or the path of a safetensors file. No default: say what you start from.
     drop_path: stochastic depth, where the backbone has it.
+    width: channels of a MobileNet as a share of the published network's, for widths timm has no name for: with
+        ``mobilenetv1_100`` or ``mobilenetv2_100``, and no pretrained weights.
+    dense: keep VGG's two dense layers of 4096 before the classifier; false averages its last convolution instead.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -31,6 +40,8 @@ class Options(BaseModel):
     backbone: str
     weights: str
     drop_path: float = 0.0
+    width: float = Field(default=1.0, gt=0.0, le=4.0)
+    dense: bool = True
 
     @field_validator("weights")
     @classmethod
@@ -40,6 +51,16 @@ class Options(BaseModel):
         if weights not in {"none", "pretrained"} and not weights.endswith(".safetensors"):
             raise ValueError("take 'none', 'pretrained' or the path of a .safetensors file")
         return weights
+
+    @model_validator(mode="after")
+    def _for_their_backbones_only(self) -> Self:
+        if self.width != 1.0 and self.backbone not in _WIDENED:
+            raise ValueError(f"width needs the backbone {' or '.join(_WIDENED)}")
+        if self.width != 1.0 and self.weights == "pretrained":
+            raise ValueError("there are no pretrained weights of a width timm has no name for")
+        if not self.dense and not self.backbone.startswith("vgg"):
+            raise ValueError("dense = false leaves out the dense layers of a VGG: other backbones have none")
+        return self
 
 
 def starting_weights(options: Options) -> str:
@@ -59,11 +80,11 @@ def build(options: Options, channels: int, size: int, start: bool = True) -> tup
 
     Raises:
         UnknownName: timm has no such backbone.
+        UsageError: the backbone cannot take that size.
         LaennecError: the pretrained weights cannot be fetched, or the file does not fit the backbone.
     """
     with extra("train"):
         import timm
-        import torch
 
     name = options.backbone
     if not timm.is_model(name):
@@ -76,8 +97,15 @@ def build(options: Options, channels: int, size: int, start: bool = True) -> tup
     if config is not None and getattr(config, "fixed_input_size", False):
         arguments["img_size"] = size
     pretrained = start and options.weights == "pretrained"
+    if not options.dense and not pretrained:
+        arguments["mlp_ratio"] = 1 / 4096  # the 120 M weights that would be thrown away take seconds to make
     try:
-        backbone = timm.create_model(name, pretrained=pretrained, **arguments)
+        if options.width != 1.0:
+            # timm's builders take any width, its registered names only some
+            widened = getattr(timm.models.efficientnet, _WIDENED[name])
+            backbone = widened(name, channel_multiplier=options.width, **arguments)
+        else:
+            backbone = timm.create_model(name, pretrained=pretrained, **arguments)
     except Exception as error:
         if pretrained:
             raise LaennecError(
@@ -85,13 +113,39 @@ def build(options: Options, channels: int, size: int, start: bool = True) -> tup
                 'set model.weights = "<file>.safetensors" (fetched elsewhere), or "none" for a random start',
             ) from error
         raise UsageError(f"timm cannot build '{name}' at {size} pixels: {error}", "change preprocess.size") from error
+    if not options.dense:
+        _drop_dense(backbone)
     if start and options.weights not in {"none", "pretrained"}:
         _load(backbone, Path(options.weights), channels)
-    # Some backbones widen their features after pooling; asking the network beats timm's num_features.
+    return backbone, _features(backbone, name, channels, size)
+
+
+def _drop_dense(backbone: nn.Module) -> None:
+    """Average VGG's last convolution. The other layers keep their names, so that the same weights fit."""
+    from torch import nn
+
+    backbone.pre_logits = nn.Identity()
+    backbone.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _features(backbone: nn.Module, name: str, channels: int, size: int) -> int:
+    """Some backbones widen their features after pooling: asking the network beats timm's num_features."""
+    import torch
+
+    patch = max(getattr(getattr(backbone, "patch_embed", None), "patch_size", (1,)))
+    if size % patch:
+        # timm would leave out the right and lower edge without a word
+        low = size - size % patch
+        raise UsageError(
+            f"'{name}' reads patches of {patch} pixels, and {size} is no multiple of that",
+            f"set preprocess.size = {low or patch}" + (f" or {low + patch}" if low else ""),
+        )
     backbone.eval()
-    with torch.no_grad():
-        features = int(backbone(torch.zeros(1, channels, size, size)).shape[-1])
-    return backbone, features
+    try:
+        with torch.no_grad():
+            return int(backbone(torch.zeros(1, channels, size, size)).shape[-1])
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"'{name}' cannot take pictures of {size} pixels", "raise preprocess.size") from error
 
 
 def _load(backbone: nn.Module, path: Path, channels: int) -> None:

@@ -42,7 +42,12 @@ def _environment() -> Environment:
     )
 
 
-def _render(template: str, language: Language, title: str, bodies: Mapping[Language, Mapping[str, Any]]) -> str:
+def render(template: str, language: Language, title: str, bodies: Mapping[Language, Mapping[str, Any]]) -> str:
+    """A template filled with a body for each language, under the policy that lets in its own style sheet and no more.
+
+    Raises:
+        MissingExtra: jinja2 is not installed.
+    """
     style = files("laennec.page").joinpath("style.css").read_text(encoding="utf-8")
     allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
@@ -63,7 +68,7 @@ def _render(template: str, language: Language, title: str, bodies: Mapping[Langu
     )
 
 
-def _picture(data: bytes | None) -> str | None:
+def picture_uri(data: bytes | None) -> str | None:
     """A PNG or JPEG as a data URI; None for anything else."""
     kinds = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
     for start, kind in kinds.items():
@@ -148,7 +153,7 @@ def report_page(
     pictures = thumbnails or {}
     errors: list[dict[str, Any]] = [{"mistake": mistake, "kind": _kind(mistake, report)} for mistake in report.mistakes]
     errors.sort(key=lambda row: (_KINDS.index(row["kind"]), -row["mistake"].certainty))
-    shown = [row | {"picture": _picture(pictures.get(row["mistake"].id))} for row in errors]
+    shown = [row | {"picture": picture_uri(pictures.get(row["mistake"].id))} for row in errors]
     shown = _picked([row for row in shown if row["picture"]])
     hits, missed, alarms, cleared = outcomes(report.scores, report.truths, report.operating_point.threshold)
     shared = {
@@ -168,7 +173,7 @@ def report_page(
         for lang in LANGUAGES
     }
     title = Voice(language)("report_title", model=report.model)
-    return _render("report.html.j2", language, title, bodies)
+    return render("report.html.j2", language, title, bodies)
 
 
 def comparison_page(comparison: Comparison, language: Language = "en") -> str:
@@ -194,4 +199,4 @@ def comparison_page(comparison: Comparison, language: Language = "en") -> str:
             "absent": Estimate(value=None, n=0),
         }
     title = Voice(language)("comparison_title", n=len(comparison.rows))
-    return _render("comparison.html.j2", language, title, bodies)
+    return render("comparison.html.j2", language, title, bodies)

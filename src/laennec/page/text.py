@@ -12,7 +12,7 @@ from rich.text import Text
 from laennec.decisions import outcomes
 from laennec.results import Comparison, Estimate, Report
 
-_RESEARCH = "Research use only. Not a medical device."
+RESEARCH = "Research use only. Not a medical device."
 _NAMES = {
     "auroc": "AUROC",
     "auprc": "Average precision",
@@ -28,7 +28,7 @@ _NAMES = {
 }
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
+def plain_table(title: str, columns: Sequence[str]) -> Table:
     """A table whose columns after the first are right-aligned; cells are plain text, never markup."""
     table = Table(
         title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim"
@@ -38,7 +38,8 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def _row(table: Table, *cells: str | Text) -> None:
+def add_row(table: Table, *cells: str | Text) -> None:
+    """A row of plain text, never markup."""
     table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
 
 
@@ -76,42 +77,42 @@ def report_text(report: Report) -> Group:
     ]
     if report.part != "test":
         parts.append(Text(f"Measured on the {report.part} part, not on test: expect less elsewhere.", style="yellow"))
-    figures = _table("Figures", ["", "Value", "95 % interval", "Images", "Method"])
+    figures = plain_table("Figures", ["", "Value", "95 % interval", "Images", "Method"])
     for name, estimate in report.metrics.items():
         value = "n/a" if estimate.value is None else f"{estimate.value:.3f}"
         method = estimate.method.replace("_", " ")
-        _row(figures, _NAMES.get(name, name), Text(value, "bold"), _interval(estimate), str(estimate.n), method)
-    classes = _table("By label", ["", "Images", "Precision", "Recall", "F1", "AUROC"])
+        add_row(figures, _NAMES.get(name, name), Text(value, "bold"), _interval(estimate), str(estimate.n), method)
+    classes = plain_table("By label", ["", "Images", "Precision", "Recall", "F1", "AUROC"])
     for c in report.per_class:
         shown = (_two_lines(estimate) for estimate in (c.precision, c.recall, c.f1, c.auroc))
-        _row(classes, c.label, str(c.n), *shown)
+        add_row(classes, c.label, str(c.n), *shown)
     parts += [figures, classes]
     if report.mistakes:
         sure = report.mistakes[:5]
-        errors = _table(f"The most certain of {len(report.mistakes)} errors", ["", "Truth", "Decision", "Score"])
+        errors = plain_table(f"The most certain of {len(report.mistakes)} errors", ["", "Truth", "Decision", "Score"])
         for m in sure:
-            _row(errors, m.id, m.truth or f"no {finding}", m.decided or f"no {finding}", f"{m.score:.3f}")
+            add_row(errors, m.id, m.truth or f"no {finding}", m.decided or f"no {finding}", f"{m.score:.3f}")
         parts.append(errors)
     if report.refused:
-        refused = _table(f"Files refused, counted in no figure: {len(report.refused)}", ["", "Code"])
+        refused = plain_table(f"Files refused, counted in no figure: {len(report.refused)}", ["", "Code"])
         for r in report.refused[:10]:
-            _row(refused, r.id, r.code)
+            add_row(refused, r.id, r.code)
         parts.append(refused)
     parts += [Text(f"Note: {note}", style="yellow") for note in report.notes]
-    parts.append(Text(_RESEARCH, style="dim"))
+    parts.append(Text(RESEARCH, style="dim"))
     return Group(*parts)
 
 
 def comparison_text(comparison: Comparison) -> Group:
     """A comparison as rich tables; ``print(...)`` it on a `rich.console.Console` of 80 columns or more."""
     names = [f"{i}  {row.name}" for i, row in enumerate(comparison.rows, 1)]
-    quality = _table("How well they decide", ["", "AUROC", "Sensitivity", "Specificity", "Accuracy"])
-    cost = _table("What they cost", ["", "", "MB", "ms", "ms, 95th", "img/s", "speed"])
-    tests = _table("Against the first, paired", ["", "AUROC, p", "Decisions, p", "Decided otherwise"])
+    quality = plain_table("How well they decide", ["", "AUROC", "Sensitivity", "Specificity", "Accuracy"])
+    cost = plain_table("What they cost", ["", "", "MB", "ms", "ms, 95th", "img/s", "speed"])
+    tests = plain_table("Against the first, paired", ["", "AUROC, p", "Decisions, p", "Decided otherwise"])
     for name, row in zip(names, comparison.rows, strict=True):
         shown = (_two_lines(row.metrics.get(key)) for key in ("auroc", "sensitivity", "specificity", "accuracy"))
-        _row(quality, name, *shown)
-        _row(
+        add_row(quality, name, *shown)
+        add_row(
             cost, name, row.precision, f"{row.megabytes:.1f}", f"{row.latency_p50:.1f}", f"{row.latency_p95:.1f}",
             f"{row.throughput:.1f}", f"×{row.speedup:.2f}",
         )  # fmt: skip
@@ -119,7 +120,7 @@ def comparison_text(comparison: Comparison) -> Group:
         flipped = row.against_first.get("flipped")
         told = "n/a" if flipped is None else f"{100 * flipped:.1f} %"
         test = row.against_first
-        _row(tests, name, _p(test.get("auroc_delong")), _p(test.get("decisions_mcnemar")), told)
+        add_row(tests, name, _p(test.get("auroc_delong")), _p(test.get("decisions_mcnemar")), told)
     return Group(
         Text(
             f"{comparison.collection}, {comparison.part} part: {comparison.images} images of "
@@ -128,5 +129,5 @@ def comparison_text(comparison: Comparison) -> Group:
         quality,
         cost,
         *([tests] if len(comparison.rows) > 1 else []),
-        Text(_RESEARCH, style="dim"),
+        Text(RESEARCH, style="dim"),
     )

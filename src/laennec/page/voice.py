@@ -37,6 +37,10 @@ class Voice:
             sentence = sentence.replace(f" {mark}", f"{_HARD if mark in ':%' else _NARROW}{mark}")
         return Markup(sentence).format(**values)  # noqa: S704  # our own table; values are escaped by format
 
+    def plain(self, key: str) -> str:
+        """The sentence under `key` as it stands in the table, for one without values or markup."""
+        return WORDS[key][self._column]
+
     def plot_words(self) -> dict[str, str]:
         """The texts `laennec.plots` asks for."""
         return {key: WORDS[f"plot.{key}"][self._column] for key in PLOT_KEYS}
@@ -47,6 +51,13 @@ class Voice:
             return "–"
         text = f"{value:,.{digits}f}"
         return text.replace(",", _NARROW).replace(".", ",") if self.lang == "fr" else text
+
+    def signed(self, value: float | None, digits: int = 2) -> str:
+        """A difference with its sign, a true minus among them."""
+        if value is None:
+            return "–"
+        sign = "+" if value > 0 else "−" if value < 0 else ""
+        return sign + self.number(abs(value), digits)
 
     def count(self, value: int | None) -> str:
         """A whole number, thousands parted."""

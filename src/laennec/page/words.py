@@ -1,12 +1,18 @@
 """Every sentence of the pages, in English and in French.
 
 One table: key to (English, French). ``{name}`` is filled in, escaped; ``<strong>`` is the only markup. Keys that begin
-with ``plot.`` are the texts of `laennec.plots`.
+with ``plot.`` are the texts of `laennec.plots`; those of the page about a data set stand in `data_words`, of the
+page about a study in `study_words`.
 """
 
 from __future__ import annotations
 
+from laennec.page.data_words import DATA_WORDS
+from laennec.page.study_words import STUDY_WORDS
+
 WORDS: dict[str, tuple[str, str]] = {
+    **DATA_WORDS,
+    **STUDY_WORDS,
     "research": (
         "Research use only. Not a medical device.",
         "Réservé à la recherche. Ceci n’est pas un dispositif médical.",

@@ -1,0 +1,399 @@
+"""A study: its file is strict, it goes on where it was cut, tells what failed, and its tests are the saved scores'."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import laennec as ln
+from laennec import comparison, intervals, shelf, studying
+from laennec.cli import run
+from laennec.errors import StorageFull, UnknownName, UsageError
+from laennec.findings import StudyReport
+from laennec.page import study_page, study_text
+from laennec.results import Report
+from laennec.studies import Study, replaced
+
+RECIPE = """
+[data]
+name = "folder"
+root = {root}
+patient = '^(p\\d+)_'
+[split]
+validation = 0.3
+test = 0.3
+[preprocess]
+size = 32
+[model]
+name = "cnn"
+widths = [8, 16]
+[[phases]]
+name = "warm"
+train = "head"
+epochs = 1
+learning_rate = 1e-2
+[[phases]]
+name = "all"
+epochs = 1
+learning_rate = 1e-2
+[training]
+batch_size = 16
+threads = 1
+"""
+
+
+@pytest.fixture
+def recipe(pictures: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE.format(root=json.dumps(str(pictures))))
+    return path
+
+
+def asked(recipe: Path, *runs: dict[str, object], **values: object) -> Study:
+    told = {"name": "s", "title": "Narrow or wide", "question": "Does width help?", "question_fr": "Plus large ?"}
+    return Study.parse(told | {"runs": [{"recipe": str(recipe)} | one for one in runs]} | values)
+
+
+NARROW = {"name": "narrow", "reported": {"accuracy": 0.94, "seconds": 90.0}}
+WIDE = {"name": "wide", "set": {"model.widths": [12, 16]}, "note": "Twelve first.", "note_fr": "Douze d’abord."}
+
+
+
+def export_of(name: str) -> dict[str, object]:
+    how = {"backend": "onnxruntime", "precision": "int8", "auroc_lost": 1.0, "flipped": 1.0}
+    return {"name": f"{name}-int8", "recipe": "", "export": how, "of": name}
+
+
+@pytest.fixture(scope="module")
+def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path, StudyReport]:
+    """Three runs and an export; one run's teacher is another, one cannot work."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "tiny.toml").write_text(RECIPE.format(root=json.dumps(str(pictures))))
+    taught = {"name": "taught", "set": {"teacher.bundle": "{narrow}"}}
+    lost = {"name": "lost", "set": {"data.root": str(folder / "nowhere")}}
+    pupil = {"name": "pupil", "set": {"teacher.bundle": "{lost}"}}
+    study = asked(folder / "tiny.toml", NARROW, WIDE, taught, export_of("narrow"), lost, pupil)
+    with pytest.MonkeyPatch.context() as quick:
+        quick.setattr(comparison, "_ROUNDS", 4)
+        quick.setattr(comparison, "_BATCH_ROUNDS", 1)
+        report = ln.study(study, folder / "out")
+    return study, folder / "out", report
+
+
+def saved(folder: Path, name: str) -> Report:
+    return Report.model_validate_json((folder / name / "reports" / "test" / "report.json").read_text())
+
+
+def test_a_study_is_one_strict_file(recipe: Path, tmp_path: Path) -> None:
+    path = tmp_path / "why.toml"
+    path.write_text('title = "T"\nquestion = "Q?"\n[[runs]]\nname = "a"\nrecipe = "tiny.toml"\n')
+    study = Study.read(path)
+    assert (study.name, study.against) == ("why", "a")
+    assert study.runs[0].recipe == str(recipe)
+    for line, told in (
+        ("refrence = 'a'", "did you mean 'reference'"),
+        ("title = 'again'", "not valid TOML"),
+        ("[[runs]]\nname = 'b'\nrecipe = 'x'\nnotes = 'n'", "did you mean 'note'"),
+        ("[[runs]]\nname = 'b'\nrecipe = 'x'\nreported = {acuracy = 0.9}", "did you mean 'accuracy'"),
+        ("[[runs]]\nname = 'b'\nrecipe = 'x'\nreported = {accuracy = 94.0}", "less than or equal to 1"),
+        ("[[runs]]\nname = 'a'\nrecipe = 'x'", "same name"),
+        ("[[runs]]\nname = '../b'\nrecipe = 'x'", "runs.1.name"),
+        ("[[runs]]\nname = 'b'", "give the run a recipe"),
+        ("[[runs]]\nname = 'b'\nexport = {precision = 'int8'}\nof = 'c'", "no earlier run"),
+        ("[[runs]]\nname = 'b'\nexport = {precision = 'int8'}", "go together"),
+        ("[[runs]]\nname = 'b'\nrecipe = 'x'\nset = {\"teacher.bundle\" = '{b}'}", "no earlier run"),
+    ):
+        written = path.read_text()
+        text = f"{line}\n{written}" if not line.startswith("[") else f"{written}{line}\n"
+        wrong = tmp_path / "wrong.toml"
+        wrong.write_text(text)
+        with pytest.raises(UsageError) as caught:
+            Study.read(wrong)
+        assert told in caught.value.message + caught.value.hint, line
+    with pytest.raises(UnknownName):
+        ln.study("no-such-study")
+
+
+def test_a_wrong_recipe_is_found_before_anything_is_trained(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studying, "train", lambda *_: pytest.fail("trained"))
+    study = asked(recipe, NARROW, {"name": "odd", "set": {"training.batchsize": 3}})
+    with pytest.raises(UsageError, match="run 'odd': recipe: unknown key 'training.batchsize'"):
+        ln.study(study, tmp_path / "out")
+    with pytest.raises(UsageError, match="run 'narrow'.*batch_size"):
+        ln.study(asked(recipe, NARROW), tmp_path / "out", changes=["training.batch_size=many"])
+
+
+def test_changes_come_in_order_and_seeds_reach_the_recipe(recipe: Path, tmp_path: Path) -> None:
+    study = asked(recipe, WIDE, set={"model.widths": [4, 8], "training.batch_size": 8}, seeds=[3, 5])
+    place = studying._Place(tmp_path / "o", ("training.batch_size=4", "training.threads=2"), str(tmp_path), "en")
+    steps = studying._plan(study, place)
+    assert [step.folder.name for step in steps] == ["wide-seed3", "wide-seed5"]
+    for step, seed in zip(steps, (3, 5), strict=True):
+        assert step.recipe is not None
+        assert (step.recipe.seed, step.recipe.name) == (seed, step.folder.name)
+        assert (step.recipe.training.batch_size, step.recipe.training.threads) == (4, 2)
+        assert step.recipe.model.options["widths"] == [12, 16]
+        assert step.recipe.data.options["root"] == str(tmp_path)
+
+
+def test_an_earlier_run_in_braces_is_its_folder(recipe: Path, tmp_path: Path) -> None:
+    taught = {"name": "taught", "set": {"teacher.bundle": "{narrow}"}}
+    place = studying._Place(tmp_path / "o", (), None, "en")
+    steps = studying._plan(asked(recipe, NARROW, taught, seeds=[1, 2]), place)
+    bundles = [step.recipe.teacher.bundle for step in steps if step.recipe]
+    assert bundles == ["", "", str(tmp_path / "o" / "narrow-seed1"), str(tmp_path / "o" / "narrow-seed2")]
+    assert steps[3].needs == ("narrow-seed2",)
+    # a regular expression and a longer text are left alone
+    kept = {"data.patient": r"^(p\d{3})_", "x": ["{a} and", {"y": 1}]}
+    assert replaced(kept, lambda _: pytest.fail("replaced")) == kept
+
+
+def test_the_failed_are_told_and_the_rest_is_done(finished: tuple[Study, Path, StudyReport]) -> None:
+    _, out, report = finished
+    done = {run.name: len(run.trials) for run in report.runs}
+    assert done == {"narrow": 1, "wide": 1, "taught": 1, "narrow-int8": 1, "lost": 0, "pupil": 0}
+    reasons = {failure.folder: failure.reason for failure in report.failures}
+    assert set(reasons) == {"lost", "pupil"}
+    assert "nowhere" in reasons["lost"]
+    assert reasons["pupil"] == "it needs 'lost', which failed"
+    assert (report.exit_code, report.pending) == (3, ())
+    assert StudyReport.model_validate_json((out / "study.json").read_text()) == report
+    taught = report.by_name["taught"].trials[0]
+    assert taught.history
+    from laennec.bundle import open_bundle
+
+    assert open_bundle(out / "taught").card.training.teacher == open_bundle(out / "narrow").digest
+    assert report.by_name["narrow-int8"].precision == "int8"
+    assert report.by_name["narrow-int8"].speed is not None
+
+
+def test_a_finished_study_trains_and_judges_nothing_again(
+    finished: tuple[Study, Path, StudyReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, out, first = finished
+    from laennec import evaluation, fit
+
+    monkeypatch.setattr(fit.Fit, "run", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: pytest.fail("read the test part again"))
+    monkeypatch.setattr(studying, "compare", lambda *_, **__: pytest.fail("timed again"))
+    again = ln.study(study, out)
+    assert again.model_copy(update={"made": first.made}) == first
+
+
+def test_a_study_that_was_cut_goes_on(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut between two runs, then its data moves: what is finished counts, the rest is trained."""
+    study, out = asked(recipe, NARROW, WIDE), tmp_path / "out"
+    real, trained = studying.train, []
+
+    def cut(recipe: ln.Recipe, folder: Path) -> ln.Bundle:
+        trained.append(folder.name)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return real(recipe, folder)
+
+    monkeypatch.setattr(studying, "train", cut)
+    with pytest.raises(KeyboardInterrupt):
+        ln.study(study, out)
+    moved = tmp_path / "moved"
+    shutil.copytree(Path(re.search(r'root = "(.*)"', recipe.read_text())[1]), moved)
+    report = ln.study(study, out, root=moved)
+    assert trained == ["narrow", "wide", "wide"]
+    assert report.exit_code == 0
+
+
+def test_a_full_disk_stops_the_study(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise StorageFull("no space left", "free some")
+
+    monkeypatch.setattr(studying, "train", full)
+    with pytest.raises(StorageFull):
+        ln.study(asked(recipe, NARROW, WIDE), tmp_path / "out")
+
+
+def test_a_fault_of_ours_in_one_run_does_not_stop_the_others(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(studying, "train", broken)
+    report = ln.study(asked(recipe, NARROW, WIDE), tmp_path / "out")
+    assert [f.reason for f in report.failures] == ["RuntimeError: out of memory"] * 2
+    assert report.exit_code == 1
+    assert "No run has ended" in (tmp_path / "out" / "study.html").read_text()
+
+
+def test_paired_tests_are_those_of_the_saved_scores(finished: tuple[Study, Path, StudyReport]) -> None:
+    _, out, report = finished
+    first = saved(out, "narrow")
+    ids = sorted(first.scores)
+    truth = np.array([first.truths[i] for i in ids])
+    a = np.array([first.scores[i] for i in ids])
+    raw = {}
+    for name in ("wide", "taught", "narrow-int8"):
+        other = saved(out, name)
+        b = np.array([other.scores[i] for i in ids])
+        against = report.by_name[name].against
+        assert against is not None
+        raw[name] = intervals.delong_paired(truth, a, b)
+        assert against.auroc_p == raw[name]
+        assert against.auroc.value == pytest.approx(other.metrics["auroc"].value - first.metrics["auroc"].value)
+        right = [(s >= r.operating_point.threshold) == truth for s, r in ((a, first), (b, other))]
+        assert against.decisions_p == intervals.mcnemar(*right)
+    assert report.by_name["narrow"].against is None
+    corrected = dict(zip(raw, intervals.holm(list(raw.values())), strict=True))
+    assert {name: report.by_name[name].against.auroc_holm for name in raw} == corrected
+
+
+def test_holm_by_hand() -> None:
+    """Holm 1979: .01 x 4, .03 x 3, then .04 x 2 = .08 is raised to .09, and .2 x 1 stays."""
+    assert intervals.holm([0.03, 0.01, 0.2, 0.04]) == pytest.approx([0.09, 0.04, 0.2, 0.09])
+    assert intervals.holm([0.6, 0.7]) == [1.0, 1.0]
+    assert intervals.holm([]) == []
+
+
+def test_difference_of_areas() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 200)
+    a, b = (truth * shift + rng.normal(size=200) for shift in (0.8, 1.6))
+    found = intervals.delong_difference(truth, a, b)
+    assert found.value == pytest.approx(intervals.delong(truth, b).value - intervals.delong(truth, a).value)
+    # the interval leaves out 0 just where the test rejects
+    assert (found.low > 0) == (intervals.delong_paired(truth, a, b) < 0.05)
+    swapped = intervals.delong_difference(truth, b, a)
+    assert (swapped.low, swapped.high) == pytest.approx((-found.high, -found.low))
+    # the mean of one model twice is that model, and averaging models narrows nothing it should not
+    assert intervals.delong_paired(truth, [a, a], [b]) == pytest.approx(intervals.delong_paired(truth, a, b))
+    assert intervals.delong_difference(truth, [a, b], [b, a]).value == pytest.approx(0)
+
+
+def test_seeds_give_mean_and_spread(recipe: Path, tmp_path: Path) -> None:
+    study = asked(recipe, NARROW, WIDE, seeds=[0, 1])
+    report = ln.study(study, tmp_path / "out")
+    narrow = report.by_name["narrow"]
+    values = [saved(tmp_path / "out", f"narrow-seed{seed}").metrics["auroc"].value for seed in (0, 1)]
+    assert values[0] != values[1]
+    assert narrow.figure("auroc").value == pytest.approx(np.mean(values))
+    assert narrow.spread("auroc") == pytest.approx(np.std(values, ddof=1))
+    assert narrow.figure("auroc").low is None
+    scores = [
+        np.array([[saved(tmp_path / "out", f"{name}-seed{s}").scores[i] for i in ids] for s in (0, 1)])
+        for name in ("narrow", "wide")
+        for ids in [sorted(saved(tmp_path / "out", "narrow-seed0").scores)]
+    ]
+    first = saved(tmp_path / "out", "narrow-seed0")
+    truth = [first.truths[i] for i in sorted(first.scores)]
+    assert report.by_name["wide"].against.auroc_p == intervals.delong_paired(truth, *scores)
+    text = study_page(report)
+    assert "Seed by seed" in text
+    assert "2 seeds" in text
+
+
+def test_runs_on_other_data_are_shown_apart_untested(recipe: Path, tmp_path: Path) -> None:
+    study = asked(
+        recipe,
+        NARROW,
+        {"name": "other-split", "set": {"split.seed": 1}},
+        {"name": "other-finding", "set": {"data.positive": ["normal"]}},
+    )
+    report = ln.study(study, tmp_path / "out")
+    told = [(*g.runs, g.other) for g in report.grounds]
+    assert told == [("narrow", ""), ("other-split", "split"), ("other-finding", "data")]
+    assert all(run.against is None for run in report.runs)
+    text = study_page(report)
+    assert "no test against narrow would be sound" in text
+    assert "answer another question" in text
+    assert "aucun test contre narrow" in text
+
+
+def test_the_page_tells_every_run_in_both_languages(finished: tuple[Study, Path, StudyReport]) -> None:
+    _, out, report = finished
+    text = (out / "study.html").read_text()
+    from test_page import Parsed
+
+    parsed = Parsed(text)
+    words = " ".join(" ".join(parsed.words).split())
+    for run in report.runs:
+        assert words.count(run.name) >= 4, run.name
+    for part in (
+        "Does width help?",
+        "Plus large ?",
+        "Twelve first.",
+        "Douze d’abord.",
+        "claimed 94.0\u00a0%",
+        "annoncé 94,0\u00a0%",
+        "Holm’s method",
+        "la méthode de Holm",
+        "Runs that did not end",
+        "Essais qui n’ont pas abouti",
+        "Each run was trained once",
+        "Research use only",
+        "model.widths",
+    ):
+        assert part in words or part in text, part
+    assert not parsed.all("script")
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert not any("style" in attributes for _, attributes in parsed.tags)
+    assert "/nowhere" not in [d.values.get("lost") for d in report.differences]
+
+
+def test_nothing_from_a_study_file_becomes_markup(finished: tuple[Study, Path, StudyReport]) -> None:
+    _, _, report = finished
+    evil = "<script>alert(1)</script>"
+    hostile = report.model_copy(
+        update={
+            "title": evil,
+            "question": evil,
+            "runs": tuple(run.model_copy(update={"note": evil, "description": evil}) for run in report.runs),
+        }
+    )
+    assert "<script" not in study_page(hostile, "fr")
+
+
+def test_the_terminal_at_80_columns(finished: tuple[Study, Path, StudyReport]) -> None:
+    stream = io.StringIO()
+    Console(file=stream, width=80, color_system=None).print(study_text(finished[2]))
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "Research use only" in text
+    assert "Did not end: lost" in text
+    assert "claimed 0.940" in text
+
+
+def test_study_on_the_command_line(
+    finished: tuple[Study, Path, StudyReport], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out, report = finished
+    file = tmp_path / "s.toml"
+    recipe = out.parent / "tiny.toml"
+    file.write_text(
+        f'title = "T"\nquestion = "Q?"\n[[runs]]\nname = "a"\nrecipe = {json.dumps(str(recipe))}\n'
+        f'[[runs]]\nname = "b"\nrecipe = {json.dumps(str(recipe))}\nset = {{"data.root" = "nowhere"}}\n'
+    )
+    assert run(["study", str(file), "--out", str(tmp_path / "out"), "--lang", "fr", "--json"]) == 3
+    said = capsys.readouterr()
+    assert json.loads(said.out)["failures"][0]["run"] == "b"
+    assert "failed: b:" in said.err
+    assert '<html lang="fr">' in (tmp_path / "out" / "study.html").read_text()
+    assert run(["study", str(file), "--lang", "de"]) == 2
+
+
+def test_every_shipped_study_reads_and_its_recipes_fit() -> None:
+    found = shelf.studies()
+    assert {"r1-kermany", "r2-three-class", "r3-mobilenet-inception", "r4-freezing"} <= {s.name for s in found}
+    assert {"r1-kermany-small", "r3-kermany-small", "r4-kermany-small"} <= {s.name for s in found}
+    for listed in found:
+        study = Study.read(listed.path)
+        assert study.question_fr and study.title_fr
+        assert listed.summary == study.title
+        studying._plan(study, studying._Place(Path("out"), (), None, "en"))
