@@ -1,4 +1,4 @@
-"""The random changes that `lung_locator.py` makes to pictures and their masks, so that its network knows other framings."""
+"""The random changes `lung_locator.py` makes to pictures and their masks, so that its network knows other framings."""
 
 from __future__ import annotations
 

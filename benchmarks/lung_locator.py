@@ -4,7 +4,7 @@
 
 DATA holds ``kermany/``, ``kermany-lungmasks/`` and ``covid-ccby/``. Learns on the official train part alone, keeps the
 epoch that frames a tenth of its patients best, then writes `lungs.onnx` and `lungs.json` into the package and says
-the line that `preprocess.py` must hold. The test part and the adults of covid-ccby are measured once, at the end, by
+the line that `preprocess.py` must hold. The test part and the adults of covid-ccby are measured at the end, by
 the package's own code on the files as they are; ``--measure-only`` measures the shipped network again and trains none.
 """
 

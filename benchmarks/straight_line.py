@@ -1,4 +1,4 @@
-"""Measure the straight line and write ``docs/benchmarks.md``.
+"""Measure the straight line and write its section of ``docs/benchmarks.md``.
 
     python benchmarks/straight_line.py --kermany FOLDER [--seeds 0 1 2] [--out runs/benchmark]
 
@@ -15,12 +15,12 @@ import statistics
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import page
+
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "benchmarks.md"
 LAENNEC = [sys.executable, "-m", "laennec"]
 
 
@@ -107,24 +107,14 @@ def main() -> None:
     runs = [kermany(chosen.kermany.resolve(), seed, out) for seed in chosen.seeds]
     last = runs[-1]["comparison"]
     lines = [
-        "# Benchmarks",
-        "",
-        "Made by `python benchmarks/straight_line.py --kermany FOLDER --seeds "
-        + " ".join(map(str, chosen.seeds))
-        + f"` on {datetime.now(UTC):%Y-%m-%d}, laennec {last['laennec']}.",
-        f"Hardware: {last['hardware']}; a shared machine, so read ratios within a row rather than single times.",
-        "",
-        "## Commands",
-        "",
         "| what | measured |",
         "|---|---|",
         f"| `laennec --help`, CPU seconds, median of 7 | {help_cpu:.2f} |",
         f"| `laennec demo`, wall, installed, cold cache | {demo_wall:.0f} s |",
         "",
-        f"## kermany-quick on the official test part (n = {last['images']} images, {last['patients']} patients)",
-        "",
-        "From random weights; threshold frozen on validation (rule `balanced`). Brackets: 95 % intervals, DeLong for",
-        "the AUROC, Wilson for the rest. x: speed of one image against torch. Flipped: decisions other than torch's.",
+        f"kermany-quick on the official test part (n = {last['images']} images, {last['patients']} patients), from random",
+        "weights; threshold frozen on validation (rule `balanced`). Brackets: 95 % intervals, DeLong for the AUROC,",
+        "Wilson for the rest. x: speed of one image against torch. Flipped: decisions other than torch's.",
         "",
         *quality_rows(runs),
         "",
@@ -133,8 +123,9 @@ def main() -> None:
         *gate_rows(runs),
         "",
     ]
-    PAGE.write_text("\n".join(lines), encoding="utf-8")
-    sys.stdout.write("\n".join(lines))
+    seeds = " ".join(map(str, chosen.seeds))
+    command_line = f"python benchmarks/straight_line.py --kermany FOLDER --seeds {seeds}"
+    page.write("straight line", "The straight line", command_line, lines)
 
 
 if __name__ == "__main__":

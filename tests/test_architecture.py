@@ -24,6 +24,7 @@ ROWS: list[tuple[str, set[str]]] = [
     ("stages", {"training"}),
     ("stages", {"ensembling", "evaluation", "conversion", "scoring", "exploration", "fetching", "answering"}),
     ("feed", {"fit", "predictor"}),
+    ("feed", {"embeddings"}),
     ("feed", {"sources"}),
     ("feed", {"runtime", "checkpoints", "augment", "schedules"}),
     ("feed", {"loader", "tracking"}),
@@ -43,7 +44,7 @@ HEAVY = {"torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "o
 HEAVY |= {"sklearn", "scipy", "matplotlib", "jinja2", "pyarrow", "openjpeg", "rle", "pylibjpeg"}
 HEAVY |= {"optuna", "imblearn", "mlflow", "sqlalchemy", "alembic", "pandas", "tensorboard"}
 # Rooms whose whole purpose is torch; only code that trains or runs torch opens them.
-TORCH_ROOMS = {"network", "fit", "sources", "checkpoints", "augment", "training"}
+TORCH_ROOMS = {"network", "fit", "sources", "embeddings", "checkpoints", "augment", "training"}
 MOST_LINES = 400
 
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.name != "__init__.py")

@@ -20,7 +20,20 @@ from laennec.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = ["", "demo", "train", "evaluate", "export", "compare", "predict", "score", "list", "data show", "data fetch"]
+COMMANDS = [
+    "",
+    "demo",
+    "train",
+    "evaluate",
+    "export",
+    "compare",
+    "study",
+    "predict",
+    "score",
+    "list",
+    "data show",
+    "data fetch",
+]
 
 
 def test_the_help_in_the_docs_is_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

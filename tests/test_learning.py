@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import tiny_recipe
-from laennec import checkpoints, family, schedules, sources
+from laennec import checkpoints, family, schedules, sources, storage
 from laennec.augment import augment, mix
 from laennec.bundle import Architecture
+from laennec.embeddings import Embeddings
 from laennec.errors import UsageError
 from laennec.evaluation import history
 from laennec.fit import Fit
@@ -142,7 +143,7 @@ def test_kept_embeddings_are_those_of_the_changed_views(pictures: Path) -> None:
     recipe = tiny_recipe(pictures, phases=KEPT[:1])
     given_ = pictures_of(recipe)
     network = Network(Architecture(name="cnn", options=recipe.model.options, head=Head()), recipe.preprocess, 2)
-    kept = sources.Embeddings(given_, network, 2, seed=4)
+    kept = Embeddings(given_, network, 2, seed=4)
     assert kept.kept.shape == (2, len(given_.train), 16)
     generator = torch.Generator().manual_seed(4 * 1000 + 1)
     with torch.inference_mode():
@@ -150,6 +151,33 @@ def test_kept_embeddings_are_those_of_the_changed_views(pictures: Path) -> None:
     assert torch.allclose(kept.kept[1, :60], first, atol=1e-5)
     assert not torch.allclose(kept.kept[0], kept.kept[1])
     assert np.allclose(kept.judged(network), given_.judged(network), atol=1e-5)
+
+
+def test_kept_embeddings_serve_the_next_training_that_starts_alike(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(pictures, phases=KEPT[:1])
+    given_ = pictures_of(recipe)
+    torch.manual_seed(3)
+    network = Network(Architecture(name="cnn", options=recipe.model.options, head=Head()), recipe.preprocess, 2)
+    first = Embeddings(given_, network, 2, seed=8)
+    runs = []
+    features = Network.features
+    monkeypatch.setattr(Network, "features", lambda self, grey: (runs.append(1), features(self, grey))[1])
+    again = Embeddings(given_, network, 2, seed=8)
+    assert not runs and torch.equal(again.kept, first.kept) and torch.equal(again.val, first.val)
+    Embeddings(given_, network, 2, seed=9)  # other views
+    assert runs
+    runs.clear()
+    with torch.no_grad():
+        next(network.backbone.parameters()).add_(1e-3)  # another backbone
+    other = Embeddings(given_, network, 2, seed=8)
+    assert runs and not torch.equal(other.kept, first.kept)
+    runs.clear()
+    files = list(storage.cache_folder("embeddings").glob("*.safetensors"))
+    for path in files:
+        path.write_bytes(path.read_bytes()[:-3] + b"\x07\x07\x07")
+    assert torch.equal(Embeddings(given_, network, 2, seed=8).kept, other.kept) and runs  # damaged: made again
 
 
 def test_smote_fills_up_the_rare_class_from_training_pictures_only(pictures: Path) -> None:
@@ -160,7 +188,7 @@ def test_smote_fills_up_the_rare_class_from_training_pictures_only(pictures: Pat
     object.__setattr__(given_.train, "rows", given_.train.rows[keep])
     given_.values = given_.values[keep]
     network = Network(Architecture(name="cnn", options=rare.model.options, head=Head()), rare.preprocess, 2)
-    kept = sources.Embeddings(given_, network, 2, seed=0)
+    kept = Embeddings(given_, network, 2, seed=0)
     counts = kept.values.sum(0)
     assert counts[0] == counts[1] > 7 and kept.kept.shape[1] == counts.sum()
     real = kept.kept[0, keep.size - 7 : keep.size]

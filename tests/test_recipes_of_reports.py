@@ -186,5 +186,5 @@ def test_a_recipe_says_the_report_it_follows() -> None:
     assert {name[:2] for name in names if name[0] == "r" and name[1].isdigit()} >= {"r0", "r1", "r2", "r3", "r4"}
     read = [Recipe.read(path) for path in RECIPES]
     assert len({recipe.description for recipe in read}) == len(read)
-    assert all(20 <= len(recipe.description) <= 120 for recipe in read)
+    assert all(recipe.description and "\n" not in recipe.description for recipe in read)
     assert len({recipe.replace(name="", description="").digest for recipe in read}) == len(read)

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import laennec as ln
-from laennec import comparison, intervals, shelf, studying
+from laennec import comparison, intervals, page, shelf, studying
 from laennec.cli import run
 from laennec.errors import StorageFull, UnknownName, UsageError
 from laennec.findings import StudyReport
@@ -49,6 +50,14 @@ threads = 1
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_single_reports() -> Iterator[None]:
+    """The pages of single runs have tests of their own; here they would take most of the time."""
+    with pytest.MonkeyPatch.context() as quick:
+        quick.setattr(page, "report_page", lambda *_, **__: "")
+        yield
+
+
 @pytest.fixture
 def recipe(pictures: Path, tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
@@ -63,7 +72,6 @@ def asked(recipe: Path, *runs: dict[str, object], **values: object) -> Study:
 
 NARROW = {"name": "narrow", "reported": {"accuracy": 0.94, "seconds": 90.0}}
 WIDE = {"name": "wide", "set": {"model.widths": [12, 16]}, "note": "Twelve first.", "note_fr": "Douze d’abord."}
-
 
 
 def export_of(name: str) -> dict[str, object]:
@@ -126,9 +134,9 @@ def test_a_wrong_recipe_is_found_before_anything_is_trained(
 ) -> None:
     monkeypatch.setattr(studying, "train", lambda *_: pytest.fail("trained"))
     study = asked(recipe, NARROW, {"name": "odd", "set": {"training.batchsize": 3}})
-    with pytest.raises(UsageError, match="run 'odd': recipe: unknown key 'training.batchsize'"):
+    with pytest.raises(UsageError, match=r"run 'odd': recipe: unknown key 'training\.batchsize'"):
         ln.study(study, tmp_path / "out")
-    with pytest.raises(UsageError, match="run 'narrow'.*batch_size"):
+    with pytest.raises(UsageError, match=r"run 'narrow'.*batch_size"):
         ln.study(asked(recipe, NARROW), tmp_path / "out", changes=["training.batch_size=many"])
 
 
@@ -322,8 +330,8 @@ def test_the_page_tells_every_run_in_both_languages(finished: tuple[Study, Path,
 
     parsed = Parsed(text)
     words = " ".join(" ".join(parsed.words).split())
-    for run in report.runs:
-        assert words.count(run.name) >= 4, run.name
+    for one in report.runs:
+        assert words.count(one.name) >= 4, one.name
     for part in (
         "Does width help?",
         "Plus large ?",
@@ -373,7 +381,7 @@ def test_the_terminal_at_80_columns(finished: tuple[Study, Path, StudyReport]) -
 def test_study_on_the_command_line(
     finished: tuple[Study, Path, StudyReport], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, out, report = finished
+    _, out, _ = finished
     file = tmp_path / "s.toml"
     recipe = out.parent / "tiny.toml"
     file.write_text(

@@ -192,6 +192,7 @@ def network(model: dict[str, object], head: Head | None = None, channels: int = 
 
 MODELS = {
     "cnn": {"name": "cnn"},
+    "plain": {"name": "plain", "widths": [8, 16], "norm": True},
     "timm": {"name": "timm", "backbone": "mobilenetv3_small_050", "weights": "none"},
 }
 

@@ -21,12 +21,13 @@ import numpy as np
 import torch
 
 from laennec import checkpoints, decisions, intervals, progress, schedules, sources
+from laennec.embeddings import Embeddings
 from laennec.errors import LaennecError, UsageError
 from laennec.network import Network
 from laennec.recipe import Recipe
 from laennec.results import Epoch
 from laennec.sections import Phase
-from laennec.sources import Embeddings, Pictures, Source
+from laennec.sources import Pictures, Source
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 from typing import Any
 
 import numpy as np
@@ -134,9 +134,7 @@ def _expit(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def _areas(
-    truth: ArrayLike, a: ArrayLike, b: ArrayLike
-) -> tuple[int, int, tuple[float, float] | None, float]:
+def _areas(truth: ArrayLike, a: ArrayLike, b: ArrayLike) -> tuple[int, int, tuple[float, float] | None, float]:
     """Positives, negatives, the areas of `a` and `b`, and the variance of their difference by DeLong.
 
     Of several scores ``[k, n]`` the areas are averaged; so are each image's components, of which the mean area is then
@@ -148,15 +146,14 @@ def _areas(
     n = positive.size - m
     if m == 0 or n == 0:
         return m, n, None, 0.0
-    sides = []
-    for own in (columns[: len(rows[0])], columns[len(rows[0]) :]):
-        parts = [_components(positive, column) for column in own]
-        sides.append(tuple(np.mean([part[i] for part in parts], axis=0) for i in range(3)))
+    parts = [_components(positive, column) for column in columns]
+    first, second = parts[: len(rows[0])], parts[len(rows[0]) :]
     variance = 0.0
     if min(m, n) > 1:
-        of_positives, of_negatives = (sides[0][i] - sides[1][i] for i in (1, 2))
+        of_positives = np.mean([part[1] for part in first], axis=0) - np.mean([part[1] for part in second], axis=0)
+        of_negatives = np.mean([part[2] for part in first], axis=0) - np.mean([part[2] for part in second], axis=0)
         variance = float(of_positives.var(ddof=1) / m + of_negatives.var(ddof=1) / n)
-    return m, n, (float(sides[0][0]), float(sides[1][0])), variance
+    return m, n, (fmean(part[0] for part in first), fmean(part[0] for part in second)), variance
 
 
 def delong_paired(truth: ArrayLike, a: ArrayLike, b: ArrayLike) -> float:

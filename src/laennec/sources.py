@@ -1,4 +1,7 @@
-"""What a phase learns from: changed pictures, or the embeddings of a frozen backbone, kept once for all epochs."""
+"""What a phase learns from: the pictures of the training part, changed anew each time (`Pictures`).
+
+`laennec.embeddings` is the other source.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from laennec import progress
 from laennec.augment import augment, mix
-from laennec.errors import UsageError, extra
 from laennec.labels import LabelSet
 from laennec.loader import Part
 from laennec.network import Deployed, Joined, Network
 from laennec.recipe import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_NEIGHBOURS = 5
 
 
 class Source(Protocol):
@@ -60,6 +60,7 @@ class Pictures:
 
     Attributes:
         teacher: answers for the changed pictures too, and its answers are mixed into the targets.
+        taught_by: the teacher's digest.
     """
 
     recipe: Recipe
@@ -69,6 +70,7 @@ class Pictures:
     val: Part
     device: torch.device
     teacher: Deployed | Joined | None = None
+    taught_by: str | None = None
 
     def __post_init__(self) -> None:
         self.values = self.train.values
@@ -113,85 +115,3 @@ class Pictures:
         size = max(64, self.recipe.training.batch_size)
         for at in range(0, len(self.val), size):
             yield torch.from_numpy(self.val.batch(slice(at, at + size))).to(self.device)
-
-
-class Embeddings:
-    """What a frozen backbone makes of several changed views of each training picture, computed once.
-
-    Attributes:
-        kept: ``float32 [views, n, features]``.
-        targets: ``float32 [views, n, labels]``.
-        val: ``float32 [n, features]`` of the unchanged validation pictures.
-    """
-
-    def __init__(self, pictures: Pictures, network: Network, views: int, seed: int) -> None:
-        """Run the backbone. Raises `UsageError` where SMOTE was asked for and cannot be."""
-        self._pictures = pictures
-        network.eval()
-        kept, targets = [], []
-        for view in range(views):
-            generator = torch.Generator().manual_seed((seed * 1_000 + view) % 2**31)
-            made = self._view(network, generator, f"embedding view {view + 1} of {views}")
-            kept.append(made[0])
-            targets.append(made[1])
-        self.kept, self.targets = torch.stack(kept), torch.stack(targets)
-        self.values = pictures.values
-        with torch.inference_mode():
-            self.val = torch.cat([network.features(p.float() / 255.0).float() for p in pictures.validation()]).clone()
-        if pictures.recipe.training.balance == "smote":
-            self._add_between(seed)
-
-    def _view(self, network: Network, generator: torch.Generator, title: str) -> tuple[torch.Tensor, torch.Tensor]:
-        pictures, size = self._pictures, max(64, self._pictures.recipe.training.batch_size)
-        kept, targets = [], []
-        with progress.track(title, len(pictures.values)) as step, torch.inference_mode(), pictures.autocast():
-            for at in range(0, len(pictures.values), size):
-                which = np.arange(at, min(at + size, len(pictures.values)))
-                images, wanted = pictures.batch(which, generator)
-                kept.append(network.features(images).float().cpu().clone())
-                targets.append(wanted.cpu().clone())
-                step.advance(len(which))
-        return torch.cat(kept), torch.cat(targets)
-
-    def _add_between(self, seed: int) -> None:
-        """SMOTE on the embeddings of the training part, view by view, up to the size of the largest class."""
-        recipe = self._pictures.recipe
-        if not self._pictures.labels.exclusive or recipe.augmentation.mixup or self._pictures.teacher is not None:
-            raise UsageError(
-                "smote needs one certain label an image: labels that exclude each other, no mixup, no teacher",
-                'set training.balance = "class_weights" or "sampler"',
-            )
-        with extra("train"):
-            from imblearn.over_sampling import SMOTE
-        classes = self.values.argmax(axis=1)
-        rarest = int(np.bincount(classes, minlength=self.values.shape[1]).min())
-        if rarest < 2:
-            raise UsageError("smote needs two training images of each label", "add images, or take another balance")
-        kept = []
-        for view in self.kept:
-            smote = SMOTE(random_state=seed % 2**31, k_neighbors=min(_NEIGHBOURS, rarest - 1))
-            more, labels = smote.fit_resample(view.numpy(), classes)
-            kept.append(torch.from_numpy(more.astype(np.float32)))
-        self.kept = torch.stack(kept)
-        self.values = np.eye(self.values.shape[1], dtype=np.float32)[labels]
-        self.targets = torch.from_numpy(self.values).expand(len(kept), -1, -1)
-
-    def batch(self, which: np.ndarray, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings ``float [n, features]``, each of a view drawn anew, and targets."""
-        view = torch.randint(len(self.kept), (len(which),), generator=generator)
-        at = torch.from_numpy(np.asarray(which))
-        device = self._pictures.device
-        return self.kept[view, at].to(device), self.targets[view, at].to(device)
-
-    def logits(self, network: Network, shown: torch.Tensor) -> torch.Tensor:
-        """Logits ``[n, labels]`` of the head."""
-        logits: torch.Tensor = network.head(shown)
-        return logits
-
-    def judged(self, network: Network) -> np.ndarray:
-        """Probabilities of the validation part, by the head on its kept embeddings."""
-        network.eval()
-        with torch.inference_mode():
-            answers = self._pictures.task.activate(self._pictures.labels, network.head(self.val))
-        probabilities: np.ndarray = answers.float().cpu().numpy()
-        return probabilities

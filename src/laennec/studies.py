@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -90,11 +90,16 @@ class Run(Section):
         return self
 
     @property
-    def needs(self) -> set[str]:
+    def needs(self) -> frozenset[str]:
         """The earlier runs this one is made from, or whose folders its recipe names."""
-        found: set[str] = {self.of} if self.of else set()
-        replaced(self.set, lambda name: found.add(name) or "")
-        return found
+        found = [self.of] if self.of else []
+
+        def note(name: str) -> str:
+            found.append(name)
+            return name
+
+        replaced(self.set, note)
+        return frozenset(found)
 
 
 class Study(Section):
@@ -133,7 +138,7 @@ class Study(Section):
         if self.reference and self.reference not in names:
             raise ValueError(f"the reference '{self.reference}' is none of the runs")
         for number, run in enumerate(self.runs):
-            strangers = sorted(run.needs - set(names[:number]))
+            strangers = sorted(run.needs - frozenset(names[:number]))
             if strangers:
                 raise ValueError(f"'{run.name}' needs '{strangers[0]}', which is no earlier run")
         return self
@@ -180,7 +185,7 @@ class Study(Section):
         return study.model_copy(update={"runs": tuple(runs)})
 
 
-def replaced(value: Any, folder: Any) -> Any:
+def replaced(value: Any, folder: Callable[[str], str]) -> Any:
     """`value` with every string ``"{run}"`` inside it replaced by ``folder("run")``.
 
     Only a whole string counts: a regular expression may well hold braces.

@@ -26,7 +26,7 @@ from laennec.evaluation import history, judged
 from laennec.findings import Failure, Speed, StudyReport
 from laennec.page import Language
 from laennec.recipe import Recipe, apply_change
-from laennec.results import Comparison, Report
+from laennec.results import Comparison
 from laennec.studies import Export, Run, Study, replaced
 from laennec.summing import Done, Step, sum_up
 from laennec.training import train
@@ -102,7 +102,8 @@ def _plan(asked: Study, place: _Place) -> list[Step]:
     """Every run under every seed, with its recipe and its folder."""
     steps = []
     for run in asked.runs:
-        for seed in asked.seeds or (None,):
+        seeds: Sequence[int | None] = asked.seeds or (None,)
+        for seed in seeds:
             try:
                 recipe = _recipe(asked, run, seed, place)
             except UsageError as error:

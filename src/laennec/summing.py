@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from laennec import hardware, pairing
-from laennec.bundle import Bundle
+from laennec.bundle import Architecture, Bundle
 from laennec.findings import (
     Difference,
     Failure,
@@ -133,8 +133,12 @@ def _model(bundle: Bundle) -> str:
     """The network in a word or two: its backbone where it has one."""
     card = bundle.card
     if card.ensemble is not None:
-        return " + ".join(str(member.model.options.get("backbone", member.model.name)) for member in card.ensemble.members)
-    return str(card.model.options.get("backbone", card.model.name))
+        return " + ".join(_network(member.model) for member in card.ensemble.members)
+    return _network(card.model)
+
+
+def _network(architecture: Architecture) -> str:
+    return str(architecture.options.get("backbone", architecture.name))
 
 
 def _trial(step: Step, end: Done) -> Trial:
@@ -168,7 +172,7 @@ def _grounds(study: Study, finished: Mapping[str, Sequence[tuple[Step, Done]]]) 
     by_data: dict[tuple[object, ...], list[str]] = {_data(ends[first]): []}
     for name, end in ends.items():
         by_data.setdefault(_data(end), []).append(name)
-    grounds = []
+    grounds: list[Ground] = []
     for data, names in by_data.items():
         other: Literal["", "data", "split"] = ""
         if grounds:

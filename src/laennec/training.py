@@ -97,6 +97,7 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
             val=feed.part("val"),
             device=device,
             teacher=teacher,
+            taught_by=taught_by,
         )
         fit = Fit(pictures, network.to(device).to(memory_format=torch.channels_last))
         identity = {"recipe": recipe.digest, "split": feed.split.digest, "collection": feed.collection.digest}

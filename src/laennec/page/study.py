@@ -38,19 +38,19 @@ def study_page(report: StudyReport, language: Language = "en") -> str:
 
 def _told(thing: StudyReport | RunFound, name: str, language: str) -> str:
     """A text of the study's author in `language`, in English where there is no other."""
-    return str(language == "fr" and getattr(thing, f"{name}_fr") or getattr(thing, name))
+    return str((language == "fr" and getattr(thing, f"{name}_fr")) or getattr(thing, name))
 
 
 def _body(report: StudyReport, voice: Voice) -> dict[str, Any]:
-    grounds = [{"ground": ground, "runs": report.on(ground)} for ground in report.grounds]
-    main = grounds[0]["runs"] if grounds else []
+    on = [report.on(ground) for ground in report.grounds]
+    main = on[0] if on else []
     finished = [run for run in report.runs if run.trials]
     return {
         "v": voice,
         "report": report,
         "told": lambda thing, name: _told(thing, name, voice.lang),
         "foreign": lambda thing, name: "en" if voice.lang == "fr" and not getattr(thing, f"{name}_fr") else None,
-        "grounds": grounds,
+        "grounds": [{"ground": ground, "runs": runs} for ground, runs in zip(report.grounds, on, strict=True)],
         "main": main,
         "finished": finished,
         "tested": [run for run in main if run.against is not None],
@@ -64,7 +64,7 @@ def _body(report: StudyReport, voice: Voice) -> dict[str, Any]:
         "colour": study_plots.colour,
         "ink": study_plots.ink,
         "figures": _figures(report, main, voice),
-        "classes": [_by_label(one["runs"]) for one in grounds],
+        "classes": [_by_label(runs) for runs in on],
     }
 
 
@@ -155,7 +155,7 @@ def _best(ground: Ground, best: RunFound, voice: Voice) -> Markup:
 
 def _p(value: float, voice: Voice) -> str:
     told = voice.p(value)
-    return told if told.startswith("<") else f"=\u00a0{told}"
+    return f"p\u00a0{told}" if told.startswith("<") else f"p\u00a0=\u00a0{told}"
 
 
 def _signed(estimate: Estimate, voice: Voice) -> str:
@@ -190,15 +190,19 @@ def _cautions(report: StudyReport, voice: Voice) -> list[tuple[str, Markup | str
     trained = [run for run in finished if not run.of]
     last = [run.name for run in trained if run.trials[0].epochs and run.trials[0].kept_epoch == run.trials[0].epochs]
     if last:
-        said.append(voice("study.care.last", names=", ".join(last)))
+        said.append(voice("study.care.last", names=_names(last, trained, voice)))
     random = [run.name for run in trained if run.starting_weights == "random"]
     if random:
-        said.append(voice("study.care.random", names=", ".join(random)))
+        said.append(voice("study.care.random", names=_names(random, trained, voice)))
     machines = {(trial.hardware, trial.threads) for run in trained for trial in run.trials}
     said.append(voice("study.care.hardware") if len(machines) > 1 else voice("study.care.times"))
     said.append(voice("study.care.chosen"))
     notes = dict.fromkeys(note for one in report.grounds for note in one.notes)
     return [(voice.lang, sentence) for sentence in said] + [("en", note) for note in notes]
+
+
+def _names(names: Sequence[str], of: Sequence[RunFound], voice: Voice) -> str:
+    return voice.plain("study.all") if len(names) == len(of) > 1 else ", ".join(names)
 
 
 def study_text(report: StudyReport) -> Group:
@@ -246,10 +250,8 @@ def study_text(report: StudyReport) -> Group:
             )
             size = "" if run.megabytes is None else f"{run.megabytes:.1f}"
             add_row(cost, f"{report.number(run.name)}  {run.name}", voice.count(run.parameters), size, *trained)
-    parts.append(cost)
-    for failure in report.failures:
-        parts.append(Text(f"Did not end: {failure.folder}: {failure.reason}", style="yellow"))
-    parts.append(Text(RESEARCH, style="dim"))
+    failed = [Text(f"Did not end: {f.folder}: {f.reason}", style="yellow") for f in report.failures]
+    parts += [cost, *failed, Text(RESEARCH, style="dim")]
     return Group(*parts)
 
 

@@ -6,6 +6,7 @@ Colours are Okabe & Ito's and never the only carrier of a meaning; see `laennec.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def roc_curves(report: StudyReport, runs: Sequence[RunFound], voice: Voice) -> s
     Of several seeds the curve is their vertical average (Fawcett, Pattern Recognition Letters 2006).
     """
     words, numbers = voice.plot_words(), [report.number(run.name) for run in runs]
-    with drawing(words["roc"], 5.2, 5.1, f"roc{voice.lang}{runs[0].name if runs else ''}") as sheet:
+    with drawing(words["roc"], 4.7, 4.6, f"roc{voice.lang}{runs[0].name if runs else ''}") as sheet:
         axes = unit_axes(sheet, words, words["false_alarms"], words["sensitivity"])
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         drawn = False
@@ -54,7 +55,7 @@ def roc_curves(report: StudyReport, runs: Sequence[RunFound], voice: Voice) -> s
             drawn = True
             x, y = _average(curves)
             area = voice.value(run.figure("auroc"))
-            axes.plot(x, y, **look(number), label=f"{number}  {short_name(run.name, 22)}  {area}")
+            axes.plot(x, y, **look(number), label=f"{number}  {short_name(run.name, 20)}  {area}")
         for number, run in zip(numbers, runs, strict=True):
             points = [(trial.metrics["specificity"].value, trial.metrics["sensitivity"].value) for trial in run.trials]
             for specificity, sensitivity in points[:1]:
@@ -88,7 +89,7 @@ def _average(curves: Sequence[Sequence[tuple[float, float]]]) -> tuple[Any, Any]
     if len(curves) == 1:
         x, y = zip(*curves[0], strict=True)
         return x, y
-    heights = [np.interp(_GRID, *(np.array(axis) for axis in zip(*curve, strict=True))) for curve in curves]
+    heights = [np.interp(_GRID, [x for x, _ in curve], [y for _, y in curve]) for curve in curves]
     return _GRID, np.mean(heights, axis=0)
 
 
@@ -146,8 +147,8 @@ def cost_of_quality(report: StudyReport, runs: Sequence[RunFound], voice: Voice)
     """AUROC and accuracy, each with its interval, against training time; the number is the run's."""
     words = voice.plot_words()
     shown = [(report.number(run.name), run) for run in runs if run.trials and not run.of]
-    minutes = [np.mean([trial.seconds for trial in run.trials]) / 60 for _, run in shown]
-    with drawing(voice.plain("study.cost_plot"), 5.2, 5.1, f"cost{voice.lang}") as sheet:
+    minutes = [fmean(trial.seconds for trial in run.trials) / 60 for _, run in shown]
+    with drawing(voice.plain("study.cost_plot"), 4.7, 4.6, f"cost{voice.lang}") as sheet:
         panels = [("auroc", sheet.axes(2, 1, 1)), ("accuracy", sheet.axes(2, 1, 2))]
         for name, axes in panels:
             for (number, run), minute in zip(shown, minutes, strict=True):
@@ -159,7 +160,7 @@ def cost_of_quality(report: StudyReport, runs: Sequence[RunFound], voice: Voice)
                     low, high = estimate.value - spread, estimate.value + spread
                 if low is not None and high is not None:
                     axes.plot([minute] * 2, [low, high], color=colour(number), linewidth=1.8, zorder=2)
-                _disc(axes, float(minute), estimate.value, number)
+                _disc(axes, minute, estimate.value, number)
             if not shown:
                 nothing(axes, words)
             elif min(minutes) > 0 and max(minutes) / min(minutes) > 8:

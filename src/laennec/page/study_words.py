@@ -26,22 +26,19 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
         " (moyenne de {n} graines, écart-type {spread})",
     ),
     "study.above": (
-        "<strong>{name}</strong> ranks better than {reference}: AUROC {difference} ({interval}), p {p} after "
-        "correction.",
-        "<strong>{name}</strong> classe mieux que {reference} : AUROC {difference} ({interval}), p {p} après "
-        "correction.",
+        "<strong>{name}</strong> ranks better than {reference}: AUROC {difference} ({interval}), {p} after correction.",
+        "<strong>{name}</strong> classe mieux que {reference} : AUROC {difference} ({interval}), {p} après correction.",
     ),
     "study.below": (
-        "<strong>{name}</strong> ranks worse than {reference}: AUROC {difference} ({interval}), p {p} after "
-        "correction.",
-        "<strong>{name}</strong> classe moins bien que {reference} : AUROC {difference} ({interval}), p {p} après "
+        "<strong>{name}</strong> ranks worse than {reference}: AUROC {difference} ({interval}), {p} after correction.",
+        "<strong>{name}</strong> classe moins bien que {reference} : AUROC {difference} ({interval}), {p} après "
         "correction.",
     ),
     "study.same": (
         "<strong>{name}</strong> and {reference}: no difference of AUROC could be shown ({difference}, {interval}, "
-        "p {p} after correction). That is not proof that they are equal.",
+        "{p} after correction). That is not proof that they are equal.",
         "<strong>{name}</strong> et {reference} : aucune différence d’AUROC n’a pu être montrée ({difference}, "
-        "{interval}, p {p} après correction). Cela ne prouve pas qu’ils se valent.",
+        "{interval}, {p} après correction). Cela ne prouve pas qu’ils se valent.",
     ),
     "study.least_missed": (
         "At its threshold, frozen on validation, <strong>{name}</strong> misses the fewest: sensitivity {sensitivity} "
@@ -89,6 +86,7 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
         "Started from random weights, which says nothing about transfer from pretrained ones: {names}.",
         "Parti de poids aléatoires, ce qui ne dit rien du transfert depuis des poids préentraînés : {names}.",
     ),
+    "study.all": ("all runs", "tous les essais"),
     "study.care.hardware": (
         "The runs were not trained on the same hardware with the same number of threads: their times do not compare.",
         "Les essais n’ont pas tourné sur le même matériel avec le même nombre de fils : leurs durées ne se "
@@ -114,7 +112,7 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
     "study.quality_seeds": (
         "On the same test images, as mean and standard deviation over seeds; the figures of each seed stand below with "
         "their intervals. The threshold of each run was fitted on validation and frozen.",
-        "Sur les mêmes images de test, en moyenne et écart-type sur les graines ; les valeurs de chaque graine figurent "
+        "Sur les mêmes images de test, en moyenne et écart-type sur les graines ; les valeurs de chaque graine sont "
         "plus bas avec leurs intervalles. Le seuil de chaque essai a été ajusté sur la validation, puis figé.",
     ),
     "study.claimed": ("claimed {value}", "annoncé {value}"),
