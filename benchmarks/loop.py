@@ -134,8 +134,8 @@ def main() -> None:
         f"python benchmarks/loop.py --kermany FOLDER --backbone {chosen.backbone} --size {chosen.size} "
         f"--images {chosen.images} --rounds {chosen.rounds}",
         [
-            f"{chosen.images} images an epoch, median of {chosen.rounds} interleaved rounds; x is against the better of the",
-            f"two plain loops. laennec decodes all 5,216 images once, here in {decoding:.0f} s, and never again.",
+            f"{chosen.images} images an epoch, median of {chosen.rounds} interleaved rounds; x is against the better of",
+            f"the two plain loops. laennec decodes all 5,216 images once, here in {decoding:.0f} s, and never again.",
             "",
             "| loop | seconds | images/s | x | range |",
             "|---|---|---|---|---|",

@@ -25,9 +25,7 @@ def write(section: str, title: str, command: str, lines: Sequence[str]) -> None:
     body = "\n".join([f"<!-- {section} -->", f"## {title}", "", told, "", *lines, f"<!-- end of {section} -->"])
     text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else HEAD
     pattern = re.compile(rf"<!-- {section} -->.*?<!-- end of {section} -->", re.DOTALL)
-    if pattern.search(text):
-        text = pattern.sub(lambda _: body, text)
-    else:
-        text = text.rstrip() + "\n\n" + body + "\n"
+    found = pattern.search(text)
+    text = pattern.sub(lambda _: body, text) if found else text.rstrip() + "\n\n" + body + "\n"
     PAGE.write_text(text, encoding="utf-8")
     sys.stdout.write(body + "\n")
