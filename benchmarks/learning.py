@@ -68,7 +68,9 @@ def main() -> None:
     joined = ln.train(ln.Recipe.read(recipes / "kermany-lungs-ensemble.toml", changes), chosen.out / "ensemble")
     seen = joined.card.ensemble
     members = [ln.open_bundle(joined.path / "members" / member.name) for member in (seen.members if seen else ())]
-    small = ln.export(joined, "onnxruntime", "int8", out=chosen.out / "ensemble-int8")
+    # The members are the same; only where the thresholds are fitted differs.
+    sober = ln.ensemble(members, chosen.out / "views", joined.recipe.ensemble, threshold_views=3)
+    small = ln.export(sober, "onnxruntime", "int8", out=chosen.out / "views-int8")
     report = judged(joined)
     lines = [
         f"Official Kermany test, n = {report.images} images of {report.patients} patients; random starts; thresholds",
@@ -78,7 +80,8 @@ def main() -> None:
         "|---|---|---|---|---|---|---|---|",
         *(row(f"kermany-lungs, {member.name}", member) for member in members),
         row("the three, each with its mirror image, as one bundle", joined),
-        row("the same, int8", small),
+        row("the same, thresholds fitted on 3 changed views of each validation image", sober),
+        row("that, int8", small),
         "",
         "Published, as their authors report them (several chose epochs or thresholds on the test, or fixed it at .5):",
         "",

@@ -84,9 +84,8 @@ def ours(folder: Path, backbone: str, size: int, images: int, precision: str) ->
     chosen = np.random.default_rng(0).permutation(len(part))[:images]
     part = loader.Part(tuple(part.samples[i] for i in chosen), part.rows[chosen], part.pixels, ())
     device = torch.device("cpu")
-    pictures = Pictures(
-        recipe, feed.collection.labels, family.member("tasks", "classify"), part, feed.part("val"), device
-    )
+    task = family.member("tasks", "classify")
+    pictures = Pictures(recipe, feed.collection.labels, task, part, feed.part("val"), device)
     architecture = Architecture(name="timm", options=recipe.model.options, head=recipe.head)
     network = Network(architecture, recipe.preprocess, 2).to(memory_format=torch.channels_last)
     fit = Fit(pictures, network)
@@ -134,7 +133,7 @@ def main() -> None:
         f"python benchmarks/loop.py --kermany FOLDER --backbone {chosen.backbone} --size {chosen.size} "
         f"--images {chosen.images} --rounds {chosen.rounds}",
         [
-            f"{chosen.images} images an epoch, median of {chosen.rounds} interleaved rounds; x is against the better of",
+            f"{chosen.images} images an epoch, median of {chosen.rounds} interleaved rounds; x: against the better of",
             f"the two plain loops. laennec decodes all 5,216 images once, here in {decoding:.0f} s, and never again.",
             "",
             "| loop | seconds | images/s | x | range |",

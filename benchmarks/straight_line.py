@@ -113,7 +113,7 @@ def main() -> None:
         f"| `laennec demo`, wall, installed, cold cache | {demo_wall:.0f} s |",
         "",
         f"kermany-quick on the official test part (n = {last['images']} images, {last['patients']} patients), from",
-        "random weights; threshold frozen on validation (rule `balanced`). Brackets: 95 % intervals, DeLong for the AUROC,",
+        "random weights; threshold frozen on validation (rule `balanced`). Brackets: 95 % intervals, DeLong for AUROC,",
         "Wilson for the rest. x: speed of one image against torch. Flipped: decisions other than torch's.",
         "",
         *quality_rows(runs),

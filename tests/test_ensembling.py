@@ -89,6 +89,34 @@ def test_an_ensemble_exports_to_one_graph_with_the_same_answers(
     assert report.metrics["auroc"].value > 0.9
 
 
+def test_thresholds_from_changed_views_are_told_with_what_they_do_to_the_pictures(
+    trained: Bundle, others: list[Bundle], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The views' answers are put in the place of the model's: the threshold must come from them alone."""
+    from laennec import sources
+
+    plain = ln.ensemble([trained, *others], tmp_path / "plain")
+    n = len(answers(plain))
+    truth = reload(plain, ("val",)).part("val").values[:, 1]
+    shown = np.tile(np.where(truth == 1, 0.9, 0.7), 2)
+    fixed = np.stack([1 - shown, shown], 1)
+    asked = []
+    monkeypatch.setattr(sources, "views_of", lambda *given: (asked.append(given), fixed)[1])
+    made = ln.ensemble([trained, *others], tmp_path / "views", threshold_views=2)
+    point = made.card.operating_point
+    assert asked and asked[0][3] == 2 and 0.7 < point.threshold <= 0.9 and point.n == n
+    score = answers(made)[:, 1]
+    assert point.sensitivity == pytest.approx(np.mean(score[truth == 1] >= point.threshold))
+    assert made.recipe.decision.views == 2 and np.allclose(answers(made), answers(plain))
+    with pytest.raises(UsageError, match="another bundle"):
+        ln.ensemble([trained, *others], tmp_path / "views", threshold_views=3)
+    monkeypatch.undo()
+    alone = ln.train(tiny_recipe(pictures, phases=SHORT, decision={"views": 2}), tmp_path / "alone")
+    unlike = ln.train(tiny_recipe(pictures, phases=SHORT), tmp_path / "unlike")
+    assert alone.card.files["weights.safetensors"] == unlike.card.files["weights.safetensors"]
+    assert alone.card.operating_point.threshold != unlike.card.operating_point.threshold
+
+
 def test_a_recipe_with_members_trains_them_and_resumes(pictures: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(
         pictures,

@@ -359,7 +359,7 @@ def test_lists_and_counts(pictures: Path, tmp_path: Path, capsys: pytest.Capture
     )
     code, out, _ = answer(["data", "show", str(tmp_path / "r.toml"), "--json"], capsys)
     shown = json.loads(out)
-    assert code == 0 and shown["images"] == 120 and shown["patients"] == 60
+    assert code == 0 and shown["whole"]["images"] == 120 and shown["whole"]["patients"] == 60
     assert sum(part["images"] for part in shown["parts"]) == 120
     assert answer(["data", "show", str(tmp_path / "r.toml")], capsys)[0] == 0
 

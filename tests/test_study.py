@@ -227,6 +227,25 @@ def test_a_full_disk_stops_the_study(recipe: Path, tmp_path: Path, monkeypatch: 
         ln.study(asked(recipe, NARROW, WIDE), tmp_path / "out")
 
 
+def test_the_report_under_way_tells_what_is_left_and_stops_nothing(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def drawn(report: StudyReport, language: str) -> str:
+        seen.append(study_page(report))
+        if report.pending:
+            raise RuntimeError("no font")
+        return seen[-1]
+
+    monkeypatch.setattr(studying, "_WRITTEN_EVERY", 0.0)
+    monkeypatch.setattr(page, "study_page", drawn)
+    report = ln.study(asked(recipe, NARROW, WIDE), tmp_path / "out")
+    assert (report.exit_code, len(seen)) == (0, 2)
+    assert "Still to run: wide." in seen[0]
+    assert "Still to run" not in seen[1]
+
+
 def test_a_fault_of_ours_in_one_run_does_not_stop_the_others(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

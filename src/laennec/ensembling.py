@@ -29,7 +29,7 @@ from laennec.errors import UsageError
 from laennec.labels import LabelSet
 from laennec.recipe import Recipe
 from laennec.runtime import infer
-from laennec.sections import Ensemble
+from laennec.sections import Decision, Ensemble
 from laennec.version import VERSION
 
 WEIGHTS = "weights.safetensors"
@@ -45,6 +45,7 @@ def ensemble(
     *,
     root: str | Path | None = None,
     recipe: Recipe | None = None,
+    threshold_views: int | None = None,
 ) -> Bundle:
     """Join `bundles` into one; their order is kept.
 
@@ -54,6 +55,8 @@ def ensemble(
         how: rule, weights and views; plain averaging with fitted weights by default.
         root: where the data lies now, if it moved since the training.
         recipe: the recipe of the whole, where there is one; the first member's otherwise.
+        threshold_views: fit the whole's thresholds on so many changed views of each validation image, as
+            ``decision.views`` in a recipe, which it overrides.
 
     Raises:
         UsageError: `out` is taken, or the bundles do not go together.
@@ -62,7 +65,10 @@ def ensemble(
     members = [b if isinstance(b, Bundle) else open_bundle(b) for b in bundles]
     _check_together(members, how)
     out, first = Path(out), members[0].card
-    done = _finished(out, members, how)
+    recipe, named = recipe or members[0].recipe, recipe.name if recipe else ""
+    if threshold_views is not None:
+        recipe = recipe.changed({"decision.views": threshold_views})
+    done = _finished(out, members, how, recipe.decision)
     if done is not None:
         return done
     feed = loader.reload(members[0], ("val",), root)
@@ -89,7 +95,7 @@ def ensemble(
     progress.say(f"ensemble by {how.rule}: {said}")
     card = first.model_copy(
         update={
-            "name": recipe.name if recipe and recipe.name else out.resolve().name,
+            "name": named or out.resolve().name,
             "ensemble": joined,
             "parameters": sum(m.card.parameters for m in members),
             "starting_weights": "; ".join(dict.fromkeys(m.card.starting_weights for m in members)),
@@ -99,8 +105,9 @@ def ensemble(
                 probabilities,
                 decision=first.decision,
                 bound_to=(feed.split.digest, model_digest(seals(files))),
+                views=_views(first, files, joined, val, recipe),
             ),
-            "recipe": (recipe or members[0].recipe).model_dump(mode="json"),
+            "recipe": recipe.model_dump(mode="json"),
             "training": _training(members, labels, val.values, probabilities),
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "laennec": VERSION,
@@ -144,7 +151,7 @@ def _check_together(members: Sequence[Bundle], how: Ensemble) -> None:
             )
 
 
-def _finished(out: Path, members: Sequence[Bundle], how: Ensemble) -> Bundle | None:
+def _finished(out: Path, members: Sequence[Bundle], how: Ensemble, decision: Decision) -> Bundle | None:
     """The bundle in `out` if it is this very ensemble; `UsageError` if `out` holds anything else."""
     if not (out / CARD).is_file():
         storage.check_free(out, {MEMBERS, "reports", *own_files(len(members))})
@@ -155,6 +162,7 @@ def _finished(out: Path, members: Sequence[Bundle], how: Ensemble) -> Bundle | N
         joined is not None
         and [seen.digest for seen in joined.members] == [member.digest for member in members]
         and (joined.rule, joined.views) == (how.rule, how.views)
+        and bundle.recipe.decision == decision
     ):
         progress.say(f"{out} holds this very ensemble already; delete it to make it again")
         return bundle
@@ -182,6 +190,21 @@ def _answers(card: Card, files: dict[str, bytes], joined: EnsembleSeen, val: loa
     session = family.member("backends", "torch").start(card.model_copy(update={"ensemble": joined}), files, 0)
     name = joined.members[0].name if len(joined.members) == 1 else "ensemble"
     return infer(session, val, name)
+
+
+def _views(
+    card: Card, files: dict[str, bytes], joined: EnsembleSeen, val: loader.Part, recipe: Recipe
+) -> np.ndarray | None:
+    """Answers to changed views of the validation images, where the thresholds are to be fitted on them."""
+    if not recipe.decision.views:
+        return None
+    import torch
+
+    from laennec.network import load_deployed
+    from laennec.sources import views_of
+
+    model = load_deployed(card.model_copy(update={"ensemble": joined}), files)
+    return views_of(model, val, recipe.augmentation, recipe.decision.views, recipe.seed, torch.device("cpu"))
 
 
 def _weights(

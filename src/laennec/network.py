@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from safetensors import SafetensorError
@@ -66,7 +66,8 @@ class Network(nn.Module):
         for parameter in self.parameters():
             parameter.requires_grad_(True)
         for layer in frozen:
-            layer.requires_grad_(False)
+            for parameter in layer.parameters(recurse=False):
+                parameter.requires_grad_(False)
         self._still = frozen if statistics == "frozen" else []
         self.train(self.training)
 
@@ -74,7 +75,7 @@ class Network(nn.Module):
         """As in torch, but frozen layers stay in evaluation mode (pytorch#86590)."""
         super().train(mode)
         for layer in self._still:
-            layer.eval()
+            layer.training = False
         return self
 
 
@@ -97,7 +98,8 @@ def _frozen_layers(backbone: nn.Module, policy: str) -> list[nn.Module]:
         starts = [module for module in weighty if isinstance(module, nn.Conv2d)]
     else:
         stages = [[m for m in stage.modules() if m in set(weighty)] for stage in _stages(backbone)]
-        starts = [stage[0] for stage in stages if stage]
+        # a stage of normalisations alone, as after the last block of DenseNet or ViT, belongs to the one before it
+        starts = [stage[0] for stage in stages if any(p.ndim > 1 for m in stage for p in m.parameters(recurse=False))]
     if int(count) > len(starts):
         raise UsageError(
             f"'{policy}' asks for more than the backbone's {len(starts)} {kind.removeprefix('last_')}",
@@ -160,8 +162,7 @@ class Joined(nn.Module):
         shown = [grey.flip(3) if view == "flip" else grey for view in self.how.views]
         total = torch.zeros((), device=grey.device)
         for member, seen in zip(self.members, self.how.members, strict=True):
-            assert isinstance(member, Deployed)
-            answers = torch.stack([member.answer(view) for view in shown]).mean(0)
+            answers = torch.stack([cast(Deployed, member).answer(view) for view in shown]).mean(0)
             if self.how.rule == "vote":
                 answers = _votes(self.labels, answers, seen.threshold)
             total = total + seen.weight * answers

@@ -14,7 +14,13 @@ from laennec.results import OperatingPoint
 
 
 def fit(
-    labels: LabelSet, values: np.ndarray, probabilities: np.ndarray, *, decision: str, bound_to: tuple[str, str]
+    labels: LabelSet,
+    values: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    decision: str,
+    bound_to: tuple[str, str],
+    views: np.ndarray | None = None,
 ) -> dict[str, OperatingPoint]:
     """One operating point for each rule that can be held, from validation labels and probabilities.
 
@@ -24,16 +30,21 @@ def fit(
         probabilities: ``float [n, labels]``.
         decision: the rule that must be among them.
         bound_to: digests of the split and of the model files the thresholds are for.
+        views: ``float [views * n, labels]``: answers to changed views of the same images, view by view; thresholds are
+            then chosen on these, and told with what they do to the images as they are.
 
     Raises:
         UsageError: validation lacks positive or negative images, or no threshold holds the rule `decision`.
     """
     truth = decisions.truth_of(labels, values)
     score, _, _ = decisions.decide(labels, probabilities, 0.5)
+    seen, judged = truth, score
+    if views is not None:
+        seen, judged = np.tile(truth, len(views) // len(truth)), decisions.decide(labels, views, 0.5)[0]
     points = {}
     for rule in get_args(decisions.Rule):
         try:
-            threshold, _, _ = decisions.choose_threshold(truth, score, rule)
+            threshold, _, _ = decisions.choose_threshold(seen, judged, rule)
         except UsageError:
             # A saturated model may hold one rule and not another; only the one it decides by must be there.
             if rule == decision:

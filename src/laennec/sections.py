@@ -168,9 +168,17 @@ class Augmentation(Section):
 
 
 class Decision(Section):
-    """Which operating point the model decides at; its threshold is fitted on validation, never on test."""
+    """Which operating point the model decides at; its threshold is fitted on validation, never on test.
+
+    Attributes:
+        rule: ``balanced``, ``rule_out`` or ``rule_in``.
+        views: fit thresholds on so many randomly changed views of each validation image, changed as in training,
+            instead of on the image itself; 0 takes the images as they are. Where the pictures to be judged differ from
+            those trained on, validation as it is lies too close to training, and its thresholds are too sure.
+    """
 
     rule: Literal["balanced", "rule_out", "rule_in"] = "balanced"
+    views: int = Field(default=0, ge=0, le=100)
 
 
 class Teacher(Section):

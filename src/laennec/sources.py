@@ -13,13 +13,30 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from laennec import progress
 from laennec.augment import augment, mix
 from laennec.labels import LabelSet
 from laennec.loader import Part
 from laennec.network import Deployed, Joined, Network
 from laennec.recipe import Recipe
+from laennec.sections import Augmentation
 
+_BATCH = 64
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def views_of(
+    model: Deployed | Joined, part: Part, how: Augmentation, views: int, seed: int, device: torch.device
+) -> np.ndarray:
+    """A model's answers ``float32 [views * n, labels]`` to randomly changed views of a part's pictures, view by view."""
+    generator, answers = torch.Generator().manual_seed(seed % 2**31), []
+    with progress.track("changed views", views * len(part)) as step, torch.inference_mode():
+        for _ in range(views):
+            for at in range(0, len(part), _BATCH):
+                pixels = torch.from_numpy(part.batch(slice(at, at + _BATCH))).to(device)
+                answers.append(model.answer(augment(pixels.float() / 255.0, how, generator)).float().cpu().numpy())
+                step.advance(len(pixels))
+    return np.concatenate(answers)
 
 
 class Source(Protocol):

@@ -1,4 +1,4 @@
-"""Parting a collection by patient: official parts where the publisher fixes them, stratified draws or folds where not."""
+"""Parting a collection by patient: official parts where the publisher fixes them, draws or folds where not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from laennec.errors import UsageError
-from laennec.recipe import Parting
 from laennec.samples import PART_NAMES, Collection, Sample, Split, check_patients
+from laennec.sections import Parting
 
 
 def part(collection: Collection, how: Parting) -> Split:

@@ -90,7 +90,7 @@ def study(
         except Exception as error:
             failures[step.folder.name] = _failure(step, error)
         if number < len(steps) and time.monotonic() - written > _WRITTEN_EVERY:
-            _write(sum_up(asked, steps, done, failures), place)
+            _write_unfinished(sum_up(asked, steps, done, failures), place)
             written = time.monotonic()
     report = sum_up(asked, steps, done, failures)
     _write(report, place)
@@ -206,6 +206,16 @@ def _failure(step: Step, error: Exception) -> Failure:
     hint = error.hint if isinstance(error, LaennecError) else "`laennec --debug study …` shows where"
     progress.say(f"{'failed' if known else 'broke'}: {step.folder.name}: {reason}")
     return Failure(run=step.run.name, folder=step.folder.name, reason=reason, hint=hint)
+
+
+def _write_unfinished(report: StudyReport, place: _Place) -> None:
+    """A report under way is a courtesy: what goes wrong with it, but for a full disk, stops no training."""
+    try:
+        _write(report, place)
+    except StorageFull:
+        raise
+    except Exception as error:
+        progress.say(f"the unfinished report could not be written: {type(error).__name__}: {error}")
 
 
 def _write(report: StudyReport, place: _Place) -> None:

@@ -27,7 +27,7 @@ from laennec.fit import Fit, pick_device, settled
 from laennec.network import WEIGHTS, Deployed, Joined, Network, load_deployed, weights_bytes
 from laennec.recipe import Recipe
 from laennec.results import Epoch
-from laennec.sources import Pictures
+from laennec.sources import Pictures, views_of
 from laennec.trackers import Run
 from laennec.version import VERSION
 
@@ -107,7 +107,11 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
             told(epoch)
 
         fit.run(out / _CHECKPOINTS, identity | {"teacher": taught_by or ""}, heard)
-        probabilities = pictures.judged(fit.kept)
+        probabilities, views = pictures.judged(fit.kept), None
+        if recipe.decision.views:
+            deployed = Deployed(fit.kept, pictures.task, labels).eval()
+            how, count = recipe.augmentation, recipe.decision.views
+            views = views_of(deployed, pictures.val, how, count, recipe.seed, device)
     files = {WEIGHTS: weights_bytes(fit.kept), HISTORY: dump([e.model_dump(mode="json") for e in fit.history])}
     kept = max(i for i, epoch in enumerate(fit.history) if epoch.best)
     member = family.member("models", recipe.model.name)
@@ -127,6 +131,7 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
             probabilities,
             decision=recipe.decision.rule,
             bound_to=(feed.split.digest, model_digest(seals(files))),
+            views=views,
         ),
         decision=recipe.decision.rule,
         data=feed.seen(),

@@ -88,6 +88,9 @@ def ensemble(
     rule: Annotated[str, typer.Option(help="mean of probabilities, or vote at each member's threshold.")] = "mean",
     weights: Annotated[str, typer.Option(help="fitted on validation, or equal.")] = "fitted",
     views: Annotated[str, typer.Option(help="What each member answers for: plain, or plain,flip.")] = "plain",
+    threshold_views: Annotated[
+        int | None, typer.Option(min=0, help="Fit thresholds on so many changed views of each validation image.")
+    ] = None,
     root: _Root = None,
 ) -> None:
     """Join bundles, or views by one bundle, into one bundle that answers, exports and compares like any other."""
@@ -96,7 +99,7 @@ def ensemble(
     from laennec.sections import Ensemble
 
     how = of_section(Ensemble, {"rule": rule, "weights": weights, "views": views.split(",")}, "ensemble")
-    made = run(bundles, out, how, root=root)
+    made = run(bundles, out, how, root=root, threshold_views=threshold_views)
     joined = made.card.ensemble
     typer.echo(f"bundle:     {made.path}  ({made.digest[:12]}, {made.card.parameters:,} parameters)")
     for member in joined.members if joined else ():
@@ -143,6 +146,7 @@ def compare(
 
 
 def language_of(lang: str) -> Language:
+    """The language a person named. Raises `UnknownName` for any but en and fr."""
     from laennec.errors import UnknownName
 
     languages: dict[str, Language] = {"en": "en", "fr": "fr"}

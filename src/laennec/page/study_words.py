@@ -115,11 +115,14 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
         "Sur les mêmes images de test, en moyenne et écart-type sur les graines ; les valeurs de chaque graine sont "
         "plus bas avec leurs intervalles. Le seuil de chaque essai a été ajusté sur la validation, puis figé.",
     ),
+    "study.finding": (
+        "AUROC, sensitivity and specificity speak of {finding}; accuracy and F1 of every label.",
+        "AUROC, sensibilité et spécificité portent sur {finding} ; exactitude et F1 sur toutes les classes.",
+    ),
     "study.claimed": ("claimed {value}", "annoncé {value}"),
     "study.claimed_text": (
-        "“Claimed” is what the report this study follows states{on}; it was not measured here, nor on these images.",
-        "« Annoncé » est ce qu’affirme le rapport que cette étude reprend{on} ; ce n’est pas mesuré ici, ni sur ces "
-        "images.",
+        "“Claimed” is what the report this study follows states{on}; it was not measured here.",
+        "« Annoncé » est ce qu’affirme le rapport que cette étude reprend{on} ; ce n’est pas mesuré ici.",
     ),
     "study.claimed_on": (", for {on}", ", pour {on}"),
     "study.sd": ("± {spread}, {n} seeds", "± {spread}, {n} graines"),
