@@ -286,11 +286,11 @@ def section(done: dict[tuple[str, str], Tuned], pretrained: ln.Bundle) -> list[s
         cells = [*(f"{each:.3f}" for each in one.right), moved, stale, f"{one.loss:.2f}", epochs]
         rows.append(f"| {name} | {depth} | " + " | ".join(cells) + " |")
     return [
-        f"Pretraining: normal against pneumonia, {SIZE} px, {PRETRAINING} epochs from random weights, inputs in [-1, 1],",
-        f"validation AUROC {auroc:.3f}. Tuning: normal, bacterial or viral, one seed, inputs in [0, 1], 3 epochs",
-        f"of batches of {BATCH} at a rate of 1e-3 unless said otherwise; weights of the last epoch, not of the best.",
-        "Momentum in Keras' count. Both tasks are split by patient, but each by its own draw: most images of this",
-        "validation part were seen in pretraining, by all rows alike. Always the commonest label: .440.",
+        f"Pretraining: normal against pneumonia, {SIZE} px, {PRETRAINING} epochs from random weights, inputs in",
+        f"[-1, 1], validation AUROC {auroc:.3f}. Tuning: normal, bacterial or viral, one seed, inputs in [0, 1],",
+        f"3 epochs of batches of {BATCH} at a rate of 1e-3 unless said otherwise; weights of the last epoch, not",
+        "of the best. Momentum in Keras' count. Both tasks are split by patient, but each by its own draw: most images",
+        "of this validation part were seen in pretraining, by all rows alike.",
         "",
         f"Validation accuracy, n = {images} (95 % interval at .6: [{wide.low:.3f}, {wide.high:.3f}]), with statistics",
         "",

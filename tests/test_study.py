@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_a_study_is_one_strict_file(recipe: Path, tmp_path: Path) -> None:
 def test_a_wrong_recipe_is_found_before_anything_is_trained(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(studying, "train", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(studying, "train", lambda *_, **__: pytest.fail("trained"))
     study = asked(recipe, NARROW, {"name": "odd", "set": {"training.batchsize": 3}})
     with pytest.raises(UsageError, match=r"run 'odd': recipe: unknown key 'training\.batchsize'"):
         ln.study(study, tmp_path / "out")
@@ -142,7 +143,9 @@ def test_a_wrong_recipe_is_found_before_anything_is_trained(
 
 def test_changes_come_in_order_and_seeds_reach_the_recipe(recipe: Path, tmp_path: Path) -> None:
     study = asked(recipe, WIDE, set={"model.widths": [4, 8], "training.batch_size": 8}, seeds=[3, 5])
-    place = studying._Place(tmp_path / "o", ("training.batch_size=4", "training.threads=2"), str(tmp_path), "en")
+    place = studying._Place(
+        tmp_path / "o", ("training.batch_size=4", "training.threads=2"), str(tmp_path), "en", (), "s"
+    )
     steps = studying._plan(study, place)
     assert [step.folder.name for step in steps] == ["wide-seed3", "wide-seed5"]
     for step, seed in zip(steps, (3, 5), strict=True):
@@ -155,7 +158,7 @@ def test_changes_come_in_order_and_seeds_reach_the_recipe(recipe: Path, tmp_path
 
 def test_an_earlier_run_in_braces_is_its_folder(recipe: Path, tmp_path: Path) -> None:
     taught = {"name": "taught", "set": {"teacher.bundle": "{narrow}"}}
-    place = studying._Place(tmp_path / "o", (), None, "en")
+    place = studying._Place(tmp_path / "o", (), None, "en", (), "s")
     steps = studying._plan(asked(recipe, NARROW, taught, seeds=[1, 2]), place)
     bundles = [step.recipe.teacher.bundle for step in steps if step.recipe]
     assert bundles == ["", "", str(tmp_path / "o" / "narrow-seed1"), str(tmp_path / "o" / "narrow-seed2")]
@@ -202,11 +205,11 @@ def test_a_study_that_was_cut_goes_on(recipe: Path, tmp_path: Path, monkeypatch:
     study, out = asked(recipe, NARROW, WIDE), tmp_path / "out"
     real, trained = studying.train, []
 
-    def cut(recipe: ln.Recipe, folder: Path) -> ln.Bundle:
+    def cut(recipe: ln.Recipe, folder: Path, **how: Any) -> ln.Bundle:
         trained.append(folder.name)
         if len(trained) == 2:
             raise KeyboardInterrupt
-        return real(recipe, folder)
+        return real(recipe, folder, **how)
 
     monkeypatch.setattr(studying, "train", cut)
     with pytest.raises(KeyboardInterrupt):
@@ -219,7 +222,7 @@ def test_a_study_that_was_cut_goes_on(recipe: Path, tmp_path: Path, monkeypatch:
 
 
 def test_a_full_disk_stops_the_study(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise StorageFull("no space left", "free some")
 
     monkeypatch.setattr(studying, "train", full)
@@ -249,7 +252,7 @@ def test_the_report_under_way_tells_what_is_left_and_stops_nothing(
 def test_a_fault_of_ours_in_one_run_does_not_stop_the_others(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(studying, "train", broken)
@@ -423,4 +426,4 @@ def test_every_shipped_study_reads_and_its_recipes_fit() -> None:
         study = Study.read(listed.path)
         assert study.question_fr and study.title_fr
         assert listed.summary == study.title
-        studying._plan(study, studying._Place(Path("out"), (), None, "en"))
+        studying._plan(study, studying._Place(Path("out"), (), None, "en", (), "s"))

@@ -34,6 +34,7 @@ def evaluate(
     root: str | Path | None = None,
     language: Language = "en",
     trackers: Sequence[str] = (),
+    experiment: str = "",
 ) -> Report:
     """Judge a bundle on one part of the split it was made with; write ``report.json`` and ``report.html`` beside it.
 
@@ -43,6 +44,7 @@ def evaluate(
         root: where the data lies now, if it moved since the training.
         language: of the page when it opens: ``en`` or ``fr``; both are in it.
         trackers: of the training, to be told of the report.
+        experiment: as in the training.
 
     Raises:
         UsageError: the data is not there, or is not what the bundle was made with.
@@ -62,13 +64,21 @@ def evaluate(
     )
     progress.say(f"report: {folder / 'report.html'}")
     if trackers:
-        run = Run(bundle.name, bundle.recipe.data.name, bundle.path, bundle.recipe, resumed=True)
+        run = Run(bundle.name, experiment or bundle.recipe.data.name, bundle.path, bundle.recipe, resumed=True)
         with tracking.start(trackers, run) as tracked:
             tracked.report(report)
     return report
 
 
-def judged(bundle: Bundle, split: str = "test", *, root: str | Path | None = None, language: Language = "en") -> Report:
+def judged(
+    bundle: Bundle,
+    split: str = "test",
+    *,
+    root: str | Path | None = None,
+    language: Language = "en",
+    trackers: Sequence[str] = (),
+    experiment: str = "",
+) -> Report:
     """The report of that part that lies with the bundle if it is of this very bundle, else a new one by `evaluate`."""
     path = report_folder(bundle, split) / "report.json"
     if path.is_file():
@@ -76,7 +86,7 @@ def judged(bundle: Bundle, split: str = "test", *, root: str | Path | None = Non
             report = Report.model_validate(storage.read_json(path))
             if report.bundle_digest == bundle.digest and report.laennec == VERSION:
                 return report
-    return evaluate(bundle, split, root=root, language=language)
+    return evaluate(bundle, split, root=root, language=language, trackers=trackers, experiment=experiment)
 
 
 def report_folder(bundle: Bundle, split: str) -> Path:

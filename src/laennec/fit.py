@@ -50,7 +50,6 @@ class Fit:
     network: Network
     average: Network = field(init=False)
     kept: Network = field(init=False)
-    class_weights: torch.Tensor = field(init=False)
     history: list[Epoch] = field(default_factory=list)
     best: float = -math.inf
     stale: int = 0
@@ -62,9 +61,6 @@ class Fit:
         self.recipe, self.device = self.pictures.recipe, self.pictures.device
         self.labels, self.task = self.pictures.labels, self.pictures.task
         self.average, self.kept = copy.deepcopy(self.network), copy.deepcopy(self.network)
-        balanced = self.recipe.training.balance == "class_weights"
-        weights = self.task.weights(self.labels, self.pictures.values) if balanced else np.ones(len(self.labels))
-        self.class_weights = torch.as_tensor(weights, dtype=torch.float32, device=self.device)
 
     @property
     def steps(self) -> int:
@@ -137,7 +133,7 @@ class Fit:
         generator = torch.Generator().manual_seed(seed)
         order = sources.order(source.values, how.balance, generator)
         steps = max(1, len(order) // how.batch_size)
-        moving = self._moving(phase)
+        moving, weights = self._moving(phase), self._class_weights(phase)
         self.network.train()
         total = torch.zeros((), device=self.device)
         for i in range(steps):
@@ -148,7 +144,7 @@ class Fit:
             shown, targets = source.batch(which, generator)
             with self.pictures.autocast():
                 logits = source.logits(self.network, shown)
-            loss = self.task.loss(self.labels, logits.float(), targets, self.class_weights, how)
+            loss = self.task.loss(self.labels, logits.float(), targets, weights, how)
             optimiser.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
             if how.clip:
@@ -163,6 +159,12 @@ class Fit:
         if not math.isfinite(mean):
             raise _diverged(f"the training loss became {mean}", epoch, phase)
         return mean
+
+    def _class_weights(self, phase: Phase) -> torch.Tensor:
+        balance = self.recipe.training.balance
+        balanced = balance == "class_weights" or (balance == "smote" and not phase.views)
+        weights = self.task.weights(self.labels, self.pictures.values) if balanced else np.ones(len(self.labels))
+        return torch.as_tensor(weights, dtype=torch.float32, device=self.device)
 
     def _moving(self, phase: Phase) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The pairs of averaged and raw tensors that this phase changes."""

@@ -109,7 +109,7 @@ class Training(Section):
         focusing: exponent of the focal loss.
         balance: ``class_weights`` weighs the loss by inverse class frequency in the training part; ``sampler`` draws
             each class equally often, with replacement; ``smote`` adds embeddings between neighbours of the rare classes
-            (Chawla et al. 2002), in phases with `views` only.
+            (Chawla et al. 2002) in phases with `views`, and weighs the loss in the others.
         ema: decay of the exponential moving average of the weights that is validated and kept; 0 keeps the raw weights.
         clip: largest norm of the gradient; 0 does not clip.
         precision: ``fp32``, or mixed precision in ``bf16`` or ``fp16`` (CUDA and MPS; bf16 also on CPU).

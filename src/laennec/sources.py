@@ -28,7 +28,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 def views_of(
     model: Deployed | Joined, part: Part, how: Augmentation, views: int, seed: int, device: torch.device
 ) -> np.ndarray:
-    """A model's answers ``float32 [views * n, labels]`` to randomly changed views of a part's pictures, view by view."""
+    """A model's answers ``float32 [views * n, labels]`` to changed views of a part's pictures, view by view."""
     generator, answers = torch.Generator().manual_seed(seed % 2**31), []
     with progress.track("changed views", views * len(part)) as step, torch.inference_mode():
         for _ in range(views):

@@ -42,6 +42,8 @@ class _Place:
     changes: tuple[str, ...]
     root: str | None
     language: Language
+    trackers: tuple[str, ...]
+    experiment: str
 
 
 def study(
@@ -51,6 +53,7 @@ def study(
     changes: Sequence[str] = (),
     root: str | Path | None = None,
     language: Language = "en",
+    trackers: Sequence[str] = (),
 ) -> StudyReport:
     """Run a study into `out` and write ``study.json`` and ``study.html`` there.
 
@@ -63,6 +66,7 @@ def study(
         changes: ``key=value`` for the recipe of every run, as ``--set`` takes them; they come after the study's own.
         root: where the data lies, for every run.
         language: of the page when it opens.
+        trackers: beside ``jsonl``; they find the runs under the study's name.
 
     Returns:
         The report; its `failures` name the runs that did not end.
@@ -73,7 +77,8 @@ def study(
     """
     asked = what if isinstance(what, Study) else Study.read(shelf.find_study(what))
     folder = Path(out) if out is not None else Path("runs") / (asked.name or "study")
-    place = _Place(folder, tuple(changes), str(root) if root is not None else None, language)
+    where = str(root) if root is not None else None
+    place = _Place(folder, tuple(changes), where, language, tuple(trackers), asked.name or "study")
     if folder.is_file():
         raise UsageError(f"{folder} is a file", "name a folder in --out")
     steps = _plan(asked, place)
@@ -142,7 +147,9 @@ def _run(step: Step, done: dict[str, Done], place: _Place) -> Done:
     """Train or export a step, unless it is there, and judge it on the test part."""
     parent: Bundle | None = None
     if step.recipe is not None:
-        bundle = _finished(step) or train(step.recipe, step.folder)
+        bundle = _finished(step)
+        if bundle is None:
+            bundle = train(step.recipe, step.folder, trackers=place.trackers, experiment=place.experiment)
     else:
         how = step.run.export or Export()
         parent = done[step.needs[0]].bundle
@@ -155,7 +162,8 @@ def _run(step: Step, done: dict[str, Done], place: _Place) -> Done:
             auroc_lost=how.auroc_lost,
             flipped=how.flipped,
         )
-    report = judged(bundle, "test", root=place.root, language=place.language)
+    trackers, experiment = place.trackers, place.experiment
+    report = judged(bundle, "test", root=place.root, language=place.language, trackers=trackers, experiment=experiment)
     return Done(bundle, report, tuple(history(bundle)), _speed(parent, bundle, place) if parent else None)
 
 

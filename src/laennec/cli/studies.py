@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from laennec.cli.line import language_of
+
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
@@ -23,6 +25,9 @@ def study(
         list[str] | None, typer.Option("--set", help="Change a value of every run's recipe: key=value, dotted keys.")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Where the data lies, for every run.")] = None,
+    track: Annotated[
+        list[str] | None, typer.Option("--track", help="A tracker beside jsonl; see `laennec list trackers`.")
+    ] = None,
     lang: Annotated[str, typer.Option("--lang", help="Language the page opens in: en or fr.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")] = False,
 ) -> int:
@@ -33,16 +38,12 @@ def study(
     from rich.console import Console
 
     from laennec import page, shelf
-    from laennec.errors import UnknownName
     from laennec.studies import Study
     from laennec.studying import study as run
 
-    languages: dict[str, page.Language] = {"en": "en", "fr": "fr"}
-    if lang not in languages:
-        raise UnknownName("language", lang, languages)
     asked = Study.read(shelf.find_study(study))
     folder = out or Path("runs") / asked.name
-    report = run(asked, folder, changes=changes or [], root=root, language=languages[lang])
+    report = run(asked, folder, changes=changes or [], root=root, language=language_of(lang), trackers=track or [])
     if as_json:
         typer.echo(json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False))
     else:
