@@ -348,7 +348,7 @@ def test_unreadable_training_images_are_left_out_and_told(
 
 
 def test_lists_and_counts(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for kind in (*family.FAMILIES, "recipes"):
+    for kind in (*family.FAMILIES, "recipes", "studies"):
         code, out, _ = answer(["list", kind], capsys)
         assert code == 0 and out.strip()
         assert json.loads(answer(["list", kind, "--json"], capsys)[1])[0]["name"]

@@ -66,20 +66,20 @@ def score(
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="datasets, models, tasks, backends or recipes.")],
+    what: Annotated[str, typer.Argument(help="datasets, models, tasks, backends, trackers, recipes or studies.")],
     as_json: _Json = False,
 ) -> None:
     """Name what there is to choose from."""
-    from laennec import family
+    from laennec import family, shelf
     from laennec.errors import UnknownName
-    from laennec.shelf import recipes
 
-    if what == "recipes":
-        rows = [{"name": r.name, "summary": r.summary, "path": str(r.path)} for r in recipes()]
+    if what in {"recipes", "studies"}:
+        listed = shelf.recipes() if what == "recipes" else shelf.studies()
+        rows = [{"name": r.name, "summary": r.summary, "path": str(r.path)} for r in listed]
     elif what in family.FAMILIES:
         rows = [{"name": name, "summary": family.summary(what, name)} for name in family.names(what)]
     else:
-        raise UnknownName("list", what, [*family.FAMILIES, "recipes"])
+        raise UnknownName("list", what, [*family.FAMILIES, "recipes", "studies"])
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
