@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,42 @@ def test_what_does_not_go_together_is_refused(
         ln.train(tiny_recipe(pictures, teacher={"bundle": str(quantised.path)}), tmp_path / "d")
     with pytest.raises(UsageError, match="common to the ensemble"):
         tiny_recipe(pictures, members=[{"name": "a", "set": {"split.seed": 3}}])
+
+
+def test_what_cannot_be_joined_is_refused_before_anything_is_trained(pictures: Path, tmp_path: Path) -> None:
+    sizes = [{"name": "a"}, {"name": "b", "set": {"preprocess.size": 48}}]
+    with pytest.raises(UsageError, match="reads other pixels"):
+        ln.train(tiny_recipe(pictures, members=sizes), tmp_path / "sizes")
+    with pytest.raises(UsageError, match="two members or more"):
+        ln.train(tiny_recipe(pictures, members=[{"name": "a"}]), tmp_path / "one")
+    assert not (tmp_path / "sizes").exists() and not (tmp_path / "one").exists()
+    for name in ("..", ".", "../a"):
+        with pytest.raises(UsageError, match="name"):
+            tiny_recipe(pictures, members=[{"name": name}, {"name": "b"}])
+
+
+def test_an_ensemble_is_not_taken_for_a_training_nor_for_one_with_other_weights(
+    trained: Bundle, others: list[Bundle], tmp_path: Path
+) -> None:
+    ln.ensemble([trained, others[0]], tmp_path / "joined")
+    with pytest.raises(UsageError, match="another bundle"):
+        ln.train(trained.recipe, tmp_path / "joined")
+    with pytest.raises(UsageError, match="another bundle"):
+        ln.ensemble([trained, others[0]], tmp_path / "joined", Ensemble(weights="equal"))
+
+
+def test_a_pupil_is_taught_again_when_its_teacher_changed(
+    trained: Bundle, others: list[Bundle], pictures: Path, tmp_path: Path
+) -> None:
+    teacher = tmp_path / "teacher"
+    shutil.copytree(others[0].path, teacher)
+    recipe = tiny_recipe(pictures, phases=SHORT, teacher={"bundle": str(teacher)})
+    pupil = ln.train(recipe, tmp_path / "pupil")
+    assert ln.train(recipe, tmp_path / "pupil").digest == pupil.digest
+    shutil.rmtree(teacher)
+    shutil.copytree(trained.path, teacher)
+    with pytest.raises(UsageError, match="another bundle"):
+        ln.train(recipe, tmp_path / "pupil")
 
 
 def test_a_pupil_of_a_sure_teacher_answers_like_it_and_not_like_the_labels(

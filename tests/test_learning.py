@@ -146,9 +146,10 @@ def test_kept_embeddings_are_those_of_the_changed_views(pictures: Path) -> None:
     kept = Embeddings(given_, network, 2, seed=4)
     assert kept.kept.shape == (2, len(given_.train), 16)
     generator = torch.Generator().manual_seed(4 * 1000 + 1)
+    order = torch.randperm(60, generator=generator).numpy()
     with torch.inference_mode():
-        first = network.eval().features(given_.batch(np.arange(60), generator)[0])
-    assert torch.allclose(kept.kept[1, :60], first, atol=1e-5)
+        first = network.eval().features(given_.batch(order, generator)[0])
+    assert torch.allclose(kept.kept[1, order], first, atol=1e-5)
     assert not torch.allclose(kept.kept[0], kept.kept[1])
     assert np.allclose(kept.judged(network), given_.judged(network), atol=1e-5)
 
@@ -180,6 +181,27 @@ def test_kept_embeddings_serve_the_next_training_that_starts_alike(
     assert torch.equal(Embeddings(given_, network, 2, seed=8).kept, other.kept) and runs  # damaged: made again
 
 
+def test_kept_embeddings_are_not_taken_from_another_network_with_the_same_weights(pictures: Path) -> None:
+    """Pooling has no weights: averaged and flattened features differ while the state dicts are the same."""
+    made = {}
+    for pool in ("average", "flatten"):
+        recipe = tiny_recipe(pictures, phases=KEPT[:1], model={"name": "plain", "widths": [4, 8], "pool": pool})
+        torch.manual_seed(5)
+        architecture = Architecture(name="plain", options=recipe.model.options, head=Head())
+        network = Network(architecture, recipe.preprocess, 2)
+        made[pool] = Embeddings(pictures_of(recipe), network, 1, seed=1).kept.shape[2]
+    assert made["average"] == 8 and made["flatten"] > 8
+
+
+def test_mixup_in_kept_views_mixes_across_classes(pictures: Path) -> None:
+    recipe = tiny_recipe(pictures, phases=KEPT[:1], augmentation={"mixup": 2.0}, training={"batch_size": 16})
+    given_ = pictures_of(recipe)
+    network = Network(Architecture(name="cnn", options=recipe.model.options, head=Head()), recipe.preprocess, 2)
+    targets = Embeddings(given_, network, 1, seed=2).targets[0]
+    mixed = ((targets > 0.01) & (targets < 0.99)).any(1).float().mean()
+    assert mixed > 0.25  # half of the partners are of the other class
+
+
 def test_smote_fills_up_the_rare_class_from_training_pictures_only(pictures: Path) -> None:
     rare = tiny_recipe(pictures, phases=KEPT[:1], training={"balance": "smote", "batch_size": 16})
     given_ = pictures_of(rare)
@@ -200,9 +222,8 @@ def test_smote_fills_up_the_rare_class_from_training_pictures_only(pictures: Pat
 def test_smote_without_certain_labels_or_kept_embeddings_is_refused(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="kept embeddings"):
         tiny_recipe(pictures, training={"balance": "smote"})
-    mixed = tiny_recipe(pictures, phases=KEPT, training={"balance": "smote"}, augmentation={"mixup": 0.2})
     with pytest.raises(UsageError, match="one certain label"):
-        train(mixed, tmp_path / "mixed")
+        tiny_recipe(pictures, phases=KEPT, training={"balance": "smote"}, augmentation={"mixup": 0.2})
 
 
 def test_the_sampler_shows_each_class_equally_often() -> None:
@@ -241,6 +262,13 @@ def test_the_focal_loss_is_the_formula_and_without_focus_the_plain_one() -> None
     q = torch.tensor(0.3).sigmoid()
     unknown = loss(MANY, torch.tensor([[0.3, 9.0]]), both, ones, loss="focal", focusing=2.0)
     assert unknown == pytest.approx(float(-((1 - q) ** 2 * q.log())), rel=1e-5)
+
+
+def test_a_weak_focus_on_sure_answers_has_a_slope() -> None:
+    logits = torch.tensor([[-30.0, 30.0], [30.0, -30.0]], requires_grad=True)
+    value = classify.loss(TWO, logits, torch.eye(2), torch.ones(2), Training(loss="focal", focusing=0.5))
+    value.backward()
+    assert torch.isfinite(logits.grad).all()
 
 
 def test_mixup_blends_pictures_and_labels_alike() -> None:

@@ -333,9 +333,10 @@ def _refuse_strangers(folder: Path, files: Mapping[str, FileSeal]) -> None:
     """
     for path in sorted(folder.iterdir()):
         known = path.name == CARD or path.name in files or path.name.startswith(".")
-        if not known and not (path.is_dir() and path.name in _BESIDE):
+        if path.is_symlink() or (not known and not (path.is_dir() and path.name in _BESIDE)):
             raise UntrustedBundle(
-                f"{path.name} is not named in the card", "a bundle holds its card's files and reports/, nothing else"
+                f"{path.name} is not named in the card",
+                "a bundle holds its card's files, reports/, members/ and no links",
             )
     for path in sorted(p for name in _BESIDE for p in (folder / name).rglob("*") if p.is_file()):
         if path.suffix not in _BESIDE_KINDS and not path.name.startswith("."):

@@ -9,6 +9,9 @@ its optimiser or its schedule (a search, the seeds of a study from pretrained we
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -64,9 +67,10 @@ class Embeddings:
         state.update(pictures.values.tobytes())
         recipe = pictures.recipe
         facts: list[Any] = [recipe.augmentation.model_dump(), recipe.training.precision, pictures.device.type]
+        facts += [recipe.model.model_dump(mode="json"), [version(name) for name in ("torch", "timm")]]
         facts += [views, seed]
         facts += [recipe.preprocess.model_dump(mode="json"), recipe.teacher.share, pictures.taught_by, VERSION]
-        facts += [max(64, recipe.training.batch_size), torch.__version__, torch.get_num_threads()]
+        facts += [max(64, recipe.training.batch_size), torch.get_num_threads()]
         return storage.digest([state.hexdigest(), *facts])
 
     def _made(self, network: Network, views: int, seed: int) -> dict[str, torch.Tensor]:
@@ -84,13 +88,16 @@ class Embeddings:
         pictures, size = self._pictures, max(64, self._pictures.recipe.training.batch_size)
         kept, targets = [], []
         with progress.track(title, len(pictures.values)) as step, torch.inference_mode(), pictures.autocast():
-            for at in range(0, len(pictures.values), size):
-                which = np.arange(at, min(at + size, len(pictures.values)))
+            # Shuffled, since mixup takes its partners from the batch, and files lie in the order of their class.
+            order = torch.randperm(len(pictures.values), generator=generator).numpy()
+            for at in range(0, len(order), size):
+                which = order[at : at + size]
                 images, wanted = pictures.batch(which, generator)
                 kept.append(network.features(images).float().cpu().clone())
                 targets.append(wanted.cpu().clone())
                 step.advance(len(which))
-        return torch.cat(kept), torch.cat(targets)
+        back = torch.from_numpy(np.argsort(order))
+        return torch.cat(kept)[back], torch.cat(targets)[back]
 
     def _add_between(self, seed: int) -> None:
         """SMOTE on the embeddings of the training part, view by view, up to the size of the largest class."""
@@ -147,9 +154,11 @@ def shelved(key: str) -> dict[str, torch.Tensor] | None:
         return None
     if tensors is None:
         progress.say("kept embeddings are damaged; they are made again")
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         return None
-    path.touch()
+    with suppress(OSError):  # a cache shared by others may be read-only
+        os.utime(path)
     progress.say(f"embeddings of {tensors['kept'].shape[1]:,} pictures were kept from an earlier training")
     return tensors
 
@@ -158,6 +167,8 @@ def shelve(key: str, tensors: dict[str, torch.Tensor]) -> None:
     """Keep `tensors` under `key`; where that cannot be, say so and go on."""
     folder = storage.cache_folder("embeddings")
     data = save(tensors)
+    if len(data) > _MOST:
+        return
     try:
         storage.write_bytes(folder / f"{key}.safetensors", hashlib.sha256(data).hexdigest().encode() + data)
         files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)

@@ -6,7 +6,7 @@ is not read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,6 +68,7 @@ def ensemble(
     recipe, named = recipe or members[0].recipe, recipe.name if recipe else ""
     if threshold_views is not None:
         recipe = recipe.changed({"decision.views": threshold_views})
+    recipe = recipe.replace(ensemble=how.model_dump(mode="json"))
     done = _finished(out, members, how, recipe.decision)
     if done is not None:
         return done
@@ -125,6 +126,18 @@ def own_files(members: int) -> list[str]:
     return [f"member-{i}.safetensors" for i in range(members)]
 
 
+def check_recipes(recipe: Recipe, of_members: Mapping[str, Recipe]) -> None:
+    """Refuse, before anything is trained, members that could not be joined. Raises `UsageError`."""
+    if len(of_members) == 1 and recipe.ensemble.views == ("plain",):
+        raise UsageError("an ensemble needs two members or more, or one with two views", "add [[members]], or views")
+    for name, one in of_members.items():
+        if one.preprocess.pixel_digest != recipe.preprocess.pixel_digest:
+            raise UsageError(
+                f"the member '{name}' reads other pixels than the ensemble",
+                "members share size, resize, frame and equalise; channels, mean and std may differ",
+            )
+
+
 def _check_together(members: Sequence[Bundle], how: Ensemble) -> None:
     if not members or (len(members) == 1 and how.views == ("plain",)):
         raise UsageError("an ensemble needs two bundles or more, or one with two views", "add bundles, or --view flip")
@@ -141,6 +154,7 @@ def _check_together(members: Sequence[Bundle], how: Ensemble) -> None:
                 "another split: it may have learned from our test images",
                 card.data.split_digest == first.data.split_digest,
             ),
+            ("other image files", card.data.files == first.data.files),
             ("another decision rule", card.decision == first.decision),
         ]
         wrong = [what for what, holds in same if not holds]
@@ -162,7 +176,7 @@ def _finished(out: Path, members: Sequence[Bundle], how: Ensemble, decision: Dec
         joined is not None
         and [seen.digest for seen in joined.members] == [member.digest for member in members]
         and (joined.rule, joined.views) == (how.rule, how.views)
-        and bundle.recipe.decision == decision
+        and (bundle.recipe.decision, bundle.recipe.ensemble) == (decision, how)
     ):
         progress.say(f"{out} holds this very ensemble already; delete it to make it again")
         return bundle

@@ -76,7 +76,7 @@ class Model(_Choice):
 class Recipe(Section):
     """Everything a training depends on."""
 
-    name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
+    name: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")
     description: str = ""
     seed: int = Field(default=0, ge=0, lt=2**31)
     data: Data
@@ -100,6 +100,8 @@ class Recipe(Section):
             raise ValueError("two members have the same name")
         if self.members and self.teacher.bundle:
             raise ValueError("an ensemble has no teacher of its own: give its members one")
+        if self.training.balance == "smote" and (self.augmentation.mixup or self.teacher.bundle):
+            raise ValueError("smote needs one certain label an image: no mixup, no teacher")
         if self.training.balance == "smote" and not any(phase.views for phase in self.phases):
             raise ValueError("smote works on kept embeddings: give a phase views, or take another balance")
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,7 +21,7 @@ class Head(Section):
         dropout: chance of dropping a feature before each dense layer.
     """
 
-    hidden: tuple[int, ...] = Field(default=(), strict=False)
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(), strict=False)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
@@ -220,7 +220,7 @@ class Member(Section):
         set: dotted keys and their values, as ``--set`` takes them; data, split and decision are common to all.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     set: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

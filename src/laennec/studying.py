@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from laennec import page, progress, shelf, storage
+from laennec import loader, page, progress, shelf, storage
 from laennec.bundle import CARD, Bundle, open_bundle
 from laennec.comparison import compare
 from laennec.conversion import export
@@ -175,7 +175,10 @@ def _finished(step: Step) -> Bundle | None:
     teacher = step.recipe.teacher.bundle
     taught_by = open_bundle(teacher).digest if teacher else None
     same = _unplaced(bundle.recipe) == _unplaced(step.recipe) and bundle.card.training.teacher == taught_by
-    return bundle if same and bundle.card.parent is None else None
+    if not same or bundle.card.parent is not None:
+        return None
+    loader.check_same_data(bundle, *loader.collect(step.recipe))
+    return bundle
 
 
 def _unplaced(recipe: Recipe) -> dict[str, Any]:

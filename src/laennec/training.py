@@ -42,7 +42,7 @@ def train(
     *,
     trackers: Sequence[str] = (),
     experiment: str = "",
-    told: Callable[[Epoch], None] = lambda _: None,
+    told: Callable[[Epoch, int], None] = lambda _, __: None,
 ) -> Bundle:
     """Train `recipe` into the folder `out` and return the sealed bundle.
 
@@ -54,7 +54,8 @@ def train(
         out: an empty or new folder, or one of this very training.
         trackers: members of the family of trackers beside ``jsonl``, which always writes ``reports/training.jsonl``.
         experiment: what trackers compare the run within; the data set's name by default.
-        told: hears of every epoch; what it raises ends the training, which can be resumed.
+        told: hears of every epoch and its number over all phases, but not of members; what it raises ends the
+            training, which can be resumed.
 
     Raises:
         UsageError: the recipe does not fit its data, or `out` holds something else.
@@ -80,7 +81,7 @@ def train(
     return bundle
 
 
-def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callable[[Epoch], None]) -> Bundle:
+def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callable[[Epoch, int], None]) -> Bundle:
     feed = loader.load(recipe, ("train", "val"))
     labels, device = feed.collection.labels, pick_device(recipe.training.device, recipe.training.precision)
     threads = recipe.training.threads or os.cpu_count() or 1
@@ -104,7 +105,7 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
 
         def heard(epoch: Epoch) -> None:
             tracked.epoch(epoch, len(fit.history))
-            told(epoch)
+            told(epoch, len(fit.history))
 
         fit.run(out / _CHECKPOINTS, identity | {"teacher": taught_by or ""}, heard)
         probabilities, views = pictures.judged(fit.kept), None
@@ -160,8 +161,9 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
 
 def _joined(recipe: Recipe, out: Path, trackers: Sequence[str], experiment: str) -> Bundle:
     """Train the members of an ensemble, each in a folder of its own, and join them."""
-    members = []
-    for number, (name, of_member) in enumerate(recipe.of_members().items()):
+    members, recipes = [], recipe.of_members()
+    ensembling.check_recipes(recipe, recipes)
+    for number, (name, of_member) in enumerate(recipes.items()):
         progress.say(f"member {number + 1} of {len(recipe.members)}: {name}")
         folder = out / ensembling.MEMBERS / name
         members.append(train(of_member, folder, trackers=trackers, experiment=experiment or recipe.name))
@@ -184,19 +186,35 @@ def _teacher(recipe: Recipe, feed: loader.Feed, device: torch.device) -> tuple[D
         raise UsageError(
             f"the teacher '{bundle.name}' has other labels or reads other pixels", "give both the same [preprocess]"
         )
-    if card.data.split_digest != feed.split.digest:
+    seen = feed.seen()
+    own = (seen.split_digest, seen.collection_digest, seen.files)
+    if (card.data.split_digest, card.data.collection_digest, card.data.files) != own:
         raise UsageError(
-            f"the teacher '{bundle.name}' was made with another split: it may have seen our test images",
+            f"the teacher '{bundle.name}' was made with another split or other files: it may have seen our test images",
             "train the teacher on the same data with the same [split]",
         )
     return load_deployed(card, bundle.model_files()).to(device), bundle.digest
+
+
+def _same_start(bundle: Bundle, recipe: Recipe) -> bool:
+    """Whether what a recipe names by its path, and what it joins, is what the bundle was made from."""
+    card = bundle.card
+    if bool(card.ensemble) != bool(recipe.members):
+        return False
+    if recipe.members:
+        return True
+    teacher = recipe.teacher.bundle
+    member = family.member("models", recipe.model.name)
+    starting = member.starting_weights(member.Options.model_validate(recipe.model.options))
+    taught_by = open_bundle(teacher).digest if teacher else None
+    return (card.training.teacher, card.starting_weights) == (taught_by, starting)
 
 
 def _finished(out: Path, recipe: Recipe) -> Bundle | None:
     """The bundle in `out` if it is this very training; `UsageError` if `out` holds anything else."""
     if (out / CARD).is_file():
         bundle = open_bundle(out)
-        if bundle.card.parent is None and bundle.recipe.digest == recipe.digest:
+        if bundle.card.parent is None and bundle.recipe.digest == recipe.digest and _same_start(bundle, recipe):
             loader.check_same_data(bundle, *loader.collect(recipe))
             progress.say(f"{out} holds this very training already; delete it to train again")
             return bundle

@@ -127,11 +127,8 @@ def _suggest(trial: Any, key: str, recipe: Recipe) -> Any:
 def _attempt(recipe: Recipe, values: dict[str, Any], out: Path, trial: Any) -> Bundle:
     """One trial, in a folder named by what it tries, so that it resumes wherever it was stopped."""
     one = recipe.replace(ranges={}).changed(values)
-    seen = 0
 
-    def told(epoch: Epoch) -> None:
-        nonlocal seen
-        seen += 1
+    def told(epoch: Epoch, seen: int) -> None:
         trial.report(epoch.val_auroc if epoch.val_auroc is not None else -epoch.val_loss, seen)
         if trial.should_prune():
             raise _Behind

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from laennec.sections import Training
 
+_SURE = 1e-6  # a power below 1 has no slope at 0
+
 
 def activate(labels: LabelSet, logits: torch.Tensor) -> torch.Tensor:
     """Probabilities ``[n, labels]`` in [0, 1]; rows sum to 1 for exclusive labels."""
@@ -41,7 +43,7 @@ def loss(
         logs = functional.log_softmax(logits, dim=1)
         each = -soft * logs * weights
         if focusing:
-            each = each * (1 - logs.exp()) ** focusing
+            each = each * (1 - logs.exp()).clamp_min(_SURE) ** focusing
         # the same mean as torch's for whole labels: over the weights of the classes present
         total: torch.Tensor = each.sum() / (targets * weights).sum()
         return total
@@ -50,7 +52,7 @@ def loss(
     each = functional.binary_cross_entropy_with_logits(logits, soft, pos_weight=weights, reduction="none")
     if focusing:
         chance = logits.sigmoid()
-        each = each * (soft * (1 - chance) + (1 - soft) * chance) ** focusing
+        each = each * (soft * (1 - chance) + (1 - soft) * chance).clamp_min(_SURE) ** focusing
     return (each * known).sum() / known.sum().clamp(min=1)
 
 
