@@ -58,7 +58,8 @@ def compare(
     first = opened[0].card.data
     for bundle in opened[1:]:
         seen = bundle.card.data
-        if (seen.split_digest, seen.collection_digest) != (first.split_digest, first.collection_digest):
+        same_data = (seen.split_digest, seen.collection_digest) == (first.split_digest, first.collection_digest)
+        if not same_data or bundle.card.labels != opened[0].card.labels:
             raise UsageError(
                 f"'{bundle.name}' was made with another split or other labels than '{opened[0].name}': its test images "
                 "may be the other's training images",
