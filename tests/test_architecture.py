@@ -35,7 +35,7 @@ ROWS: list[tuple[str, set[str]]] = [
     ("nouns", {"census", "studies", "findings"}),
     ("nouns", {"recipe", "results", "samples"}),
     ("nouns", {"sections"}),
-    ("nouns", {"labels", "preprocess", "origins"}),
+    ("nouns", {"labels", "preprocess", "origins", "costs"}),
     ("ground", {"storage", "family", "progress"}),
     ("ground", {"errors", "hardware", "version"}),
 ]

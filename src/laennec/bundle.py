@@ -242,7 +242,7 @@ def seal(folder: Path, card: Card, files: Mapping[str, bytes]) -> Bundle:
         _check_content(name, data)
         storage.write_bytes(folder / name, data)
     sealed = card.model_copy(update={"files": seals(files)})
-    sealed = sealed.model_copy(update={"seal": _seal_of(sealed)})
+    sealed = sealed.model_copy(update={"seal": storage.digest(sealed.model_dump(mode="json", exclude={"seal"}))})
     _check_promises(sealed)
     storage.write_json(folder / CARD, sealed.model_dump(mode="json"))
     return open_bundle(folder)
@@ -270,21 +270,24 @@ def open_bundle(path: str | Path) -> Bundle:
         unfinished = (folder / "checkpoints").is_dir()
         hint = "finish it: run the same train command again" if unfinished else "give the folder that holds card.json"
         raise UsageError(f"{folder} is not a bundle: it has no {CARD}", hint)
-    card = _read_card(folder / CARD)
+    card, seal_ = _read_card(folder / CARD)
     _refuse_strangers(folder, card.files)
-    for name, seal_ in card.files.items():
+    for name, expected in card.files.items():
         if Path(name).name != name or name.startswith(".") or "\\" in name or Path(name).suffix not in _KINDS:
             raise UntrustedBundle(f"the card names the file '{name[:60]}'", "a bundle holds .safetensors, .onnx, .json")
-        _check_content(name, _verified(folder, name, seal_))
-    if card.seal != _seal_of(card):
+        _check_content(name, _verified(folder, name, expected))
+    if card.seal != seal_:
         raise UntrustedBundle(f"{CARD} was changed after it was sealed", "copy the bundle again")
     _check_promises(card)
     return Bundle(folder, card)
 
 
-def _read_card(path: Path) -> Card:
+def _read_card(path: Path) -> tuple[Card, str]:
+    """The card, and the seal over what is written: a card from before some key was thought of keeps its seal."""
+    data = path.read_bytes()
     try:
-        return Card.model_validate_json(path.read_bytes())
+        card = Card.model_validate_json(data)
+        return card, storage.digest({key: value for key, value in json.loads(data).items() if key != "seal"})
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(step) for step in fault["loc"]) or "card"
@@ -343,10 +346,6 @@ def _refuse_strangers(folder: Path, files: Mapping[str, FileSeal]) -> None:
             raise UntrustedBundle(
                 f"{path.relative_to(folder).as_posix()} is no report", "reports are JSON, HTML and CSV files"
             )
-
-
-def _seal_of(card: Card) -> str:
-    return storage.digest(card.model_dump(mode="json", exclude={"seal"}))
 
 
 def _check_promises(card: Card) -> None:
