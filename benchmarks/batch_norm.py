@@ -26,7 +26,7 @@ from torch import nn
 
 import laennec as ln
 from laennec import family, intervals, loader, progress
-from laennec.bundle import Architecture
+from laennec.card import Architecture
 from laennec.fit import Fit, settled
 from laennec.network import WEIGHTS, Deployed, Network
 from laennec.sources import Pictures

@@ -23,7 +23,7 @@ import torch
 from torchvision import datasets, transforms
 
 from laennec import family, loader, schedules
-from laennec.bundle import Architecture
+from laennec.card import Architecture
 from laennec.fit import Fit, settled
 from laennec.network import Network
 from laennec.progress import track

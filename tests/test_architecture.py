@@ -32,7 +32,7 @@ ROWS: list[tuple[str, set[str]]] = [
     ("matter", {"network", "page", "summing"}),
     ("matter", {"bundle", "pairing", "plots", "metrics", "images", "phantom", "split", "operating", "shelf"}),
     ("matter", {"decisions", "intervals", "onnxfile", "archives", "transfer"}),
-    ("nouns", {"census", "studies", "findings"}),
+    ("nouns", {"census", "studies", "findings", "card"}),
     ("nouns", {"recipe", "results", "samples"}),
     ("nouns", {"sections"}),
     ("nouns", {"labels", "preprocess", "origins", "costs"}),

@@ -12,7 +12,8 @@ import pytest
 import laennec as ln
 from conftest import tiny_recipe
 from laennec import decisions
-from laennec.bundle import Bundle, EnsembleSeen, MemberSeen
+from laennec.bundle import Bundle
+from laennec.card import EnsembleSeen, MemberSeen
 from laennec.ensembling import _weights, ensemble
 from laennec.errors import UsageError
 from laennec.labels import LabelSet

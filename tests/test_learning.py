@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from conftest import tiny_recipe
 from laennec import checkpoints, family, schedules, sources, storage
 from laennec.augment import augment, mix
-from laennec.bundle import Architecture
+from laennec.card import Architecture
 from laennec.embeddings import Embeddings
 from laennec.errors import UsageError
 from laennec.evaluation import history

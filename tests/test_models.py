@@ -14,7 +14,8 @@ import torch
 
 from laennec import family
 from laennec.backends import onnxruntime
-from laennec.bundle import Architecture, Bundle
+from laennec.bundle import Bundle
+from laennec.card import Architecture
 from laennec.errors import UsageError
 from laennec.network import WEIGHTS, Deployed, Network, weights_bytes
 from laennec.preprocess import Preprocess

@@ -529,7 +529,7 @@ def test_the_recipes_collect_their_data(
     [("r4-head", 1_838_596), ("r4-last-conv", 2_045_956), ("r4-last-two-convs", 2_123_076)],
 )
 def test_r4_trains_as_many_parameters_as_reported(name: str, learning: int) -> None:
-    from laennec.bundle import Architecture
+    from laennec.card import Architecture
     from laennec.network import Network
 
     recipe = Recipe.read(RECIPES / f"{name}.toml", ["model.weights=none", "preprocess.size=64"])

@@ -18,7 +18,8 @@ import torch
 from conftest import tiny_recipe
 from laennec import checkpoints, family, storage
 from laennec.augment import augment
-from laennec.bundle import Architecture, Bundle, open_bundle
+from laennec.bundle import Bundle, open_bundle
+from laennec.card import Architecture
 from laennec.errors import LaennecError, StorageFull, UntrustedBundle, UsageError
 from laennec.network import Network
 from laennec.preprocess import Preprocess

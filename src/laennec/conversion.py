@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from laennec import decisions, family, intervals, operating, progress, storage
-from laennec.bundle import CARD, Bundle, Card, Gate, model_digest, open_bundle, seal, seals
+from laennec.bundle import CARD, Bundle, model_digest, open_bundle, seal, seals
+from laennec.card import Card, Gate
 from laennec.errors import GateFailed, UsageError
 from laennec.labels import LabelSet
 from laennec.loader import Part, reload

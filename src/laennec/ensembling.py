@@ -13,18 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from laennec import decisions, family, hardware, intervals, loader, operating, progress, storage
-from laennec.bundle import (
-    CARD,
-    Bundle,
-    Card,
-    EnsembleSeen,
-    MemberSeen,
-    TrainingSeen,
-    model_digest,
-    open_bundle,
-    seal,
-    seals,
-)
+from laennec.bundle import CARD, Bundle, model_digest, open_bundle, seal, seals
+from laennec.card import Card, EnsembleSeen, MemberSeen, TrainingSeen
 from laennec.errors import UsageError
 from laennec.labels import LabelSet
 from laennec.recipe import Recipe

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from laennec import family, images, progress, storage
-from laennec.bundle import Bundle, DataSeen
+from laennec.bundle import Bundle
+from laennec.card import DataSeen
 from laennec.errors import UsageError
 from laennec.recipe import Recipe
 from laennec.results import Refused

@@ -22,7 +22,7 @@ from laennec.labels import LabelSet
 from laennec.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from laennec.bundle import Architecture, Card, EnsembleSeen
+    from laennec.card import Architecture, Card, EnsembleSeen
 
 WEIGHTS = "weights.safetensors"
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from laennec import hardware, pairing
-from laennec.bundle import Architecture, Bundle
+from laennec.bundle import Bundle
+from laennec.card import Architecture
 from laennec.findings import (
     Difference,
     Failure,

@@ -10,18 +10,8 @@ from pathlib import Path
 import torch
 
 from laennec import checkpoints, ensembling, family, hardware, loader, operating, progress, storage, tracking
-from laennec.bundle import (
-    CARD,
-    Architecture,
-    Bundle,
-    Card,
-    TrainingSeen,
-    dump,
-    model_digest,
-    open_bundle,
-    seal,
-    seals,
-)
+from laennec.bundle import CARD, Bundle, dump, model_digest, open_bundle, seal, seals
+from laennec.card import Architecture, Card, TrainingSeen
 from laennec.errors import UsageError
 from laennec.fit import Fit, pick_device, settled
 from laennec.network import WEIGHTS, Deployed, Joined, Network, load_deployed, weights_bytes

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-    from laennec.bundle import Card
+    from laennec.card import Card
 
 
 class Session(Protocol):

@@ -22,7 +22,7 @@ from laennec.errors import LaennecError, UntrustedBundle, UsageError, extra
 if TYPE_CHECKING:
     import numpy as np
 
-    from laennec.bundle import Card
+    from laennec.card import Card
 
 PRECISIONS = ("fp32", "int8")
 GRAPH = "model.onnx"

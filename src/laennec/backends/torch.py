@@ -12,7 +12,7 @@ from laennec.errors import UsageError, extra
 if TYPE_CHECKING:
     import numpy as np
 
-    from laennec.bundle import Card
+    from laennec.card import Card
 
 PRECISIONS: tuple[str, ...] = ()
 
