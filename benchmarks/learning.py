@@ -15,7 +15,6 @@ import page
 
 import laennec as ln
 from laennec.evaluation import judged
-from laennec.results import Estimate
 
 PUBLISHED = [
     ("Kermany et al., Cell 2018, InceptionV3 from ImageNet weights", ".968", ".928", ".932", ".901"),
@@ -30,17 +29,10 @@ PUBLISHED = [
 NAMES = ("auroc", "accuracy", "sensitivity", "specificity")
 
 
-def figure(estimate: Estimate) -> str:
-    """``.973 [.961, .982]``."""
-    if estimate.value is None:
-        return ""
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-
-
 def row(name: str, bundle: ln.Bundle) -> str:
     """One bundle on the official test."""
     report, seen = judged(bundle), bundle.card.training
-    cells = [figure(report.metrics[metric]) for metric in NAMES]
+    cells = [report.metrics[metric].text() for metric in NAMES]
     cells += [f"{seen.validation['auroc']:.4f}", f"{bundle.card.parameters:,}", f"{seen.seconds / 60:.1f}"]
     return f"| {name} | " + " | ".join(cells) + " |"
 
@@ -50,7 +42,7 @@ def three_classes(bundle: ln.Bundle) -> list[str]:
     report = judged(bundle)
     lines = ["| class | n | recall | precision | F1 |", "|---|---|---|---|---|"]
     for found in report.per_class:
-        cells = [found.label, str(found.n), figure(found.recall), figure(found.precision), figure(found.f1)]
+        cells = [found.label, str(found.n), found.recall.text(), found.precision.text(), found.f1.text()]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -94,7 +86,7 @@ def main() -> None:
         three = ln.train(ln.Recipe.read(recipes / "kermany-three-class.toml", changes), chosen.out / "three")
         accuracy = judged(three).metrics
         lines += [
-            f"Three classes (`kermany-three-class`): AUROC of any pneumonia {figure(accuracy['auroc'])}.",
+            f"Three classes (`kermany-three-class`): AUROC of any pneumonia {accuracy['auroc'].text()}.",
             "",
             *three_classes(three),
             "",

@@ -14,17 +14,9 @@ import page
 
 import laennec as ln
 from laennec.findings import StudyReport
-from laennec.results import Estimate
 
 STUDIES = ("r1-kermany-small", "r3-kermany-small", "r4-kermany-small")
 METRICS = ("auroc", "accuracy", "sensitivity", "specificity")
-
-
-def figure(estimate: Estimate | None) -> str:
-    """``.973 [.961, .982]``."""
-    if estimate is None or estimate.value is None:
-        return ""
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 def rows(report: StudyReport) -> list[str]:
@@ -40,7 +32,7 @@ def rows(report: StudyReport) -> list[str]:
         claimed = [run.reported.get(name) for name in ("auroc", "accuracy")]
         cells = [
             run.name,
-            *(figure(trial.metrics.get(name)) for name in METRICS),
+            *(trial.metrics[name].text() for name in METRICS),
             ", ".join("-" if value is None else f"{value:.3f}" for value in claimed) if any(claimed) else "",
             f"{run.parameters:,}",
             f"{trial.seconds / 60:.1f}",

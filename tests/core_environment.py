@@ -15,13 +15,13 @@ def make(folder: Path) -> None:
     from PIL import Image
 
     import laennec as ln
-    from conftest import data_folder, tiny_pictures, tiny_recipe
+    from conftest import LOOSE, data_folder, tiny_pictures, tiny_recipe
     from laennec import phantom
     from laennec.phantom.write import write_dicom
 
     images = tiny_pictures(folder / "images")
     bundle = ln.train(tiny_recipe(images), folder / "fp32")
-    ln.export(bundle, "onnxruntime", "int8", out=folder / "int8", auroc_lost=0.05, flipped=0.2)
+    ln.export(bundle, "onnxruntime", "int8", out=folder / "int8", limits=LOOSE)
     inputs = folder / "inputs"
     inputs.mkdir()
     shutil.copy(images / "sick" / "p001_0.png", inputs / "a.png")

@@ -22,29 +22,35 @@ ROWS: list[tuple[str, set[str]]] = [
     ("stages", {"comparison"}),
     ("stages", {"tuning"}),
     ("stages", {"training"}),
-    ("stages", {"ensembling", "evaluation", "conversion", "scoring", "exploration", "fetching", "answering"}),
-    ("feed", {"fit", "predictor"}),
+    ("stages", {"ensembling", "evaluation", "scoring", "exploration", "fetching", "answering"}),
+    ("stages", {"conversion", "pruning"}),
+    ("feed", {"fit", "predictor", "mixing"}),
     ("feed", {"embeddings"}),
     ("feed", {"sources"}),
     ("feed", {"runtime", "checkpoints", "augment", "schedules"}),
-    ("feed", {"loader", "tracking"}),
-    ("families", {"datasets", "models", "tasks", "backends", "trackers"}),
-    ("matter", {"network", "page", "summing"}),
+    ("feed", {"gating"}),
+    ("feed", {"loader", "tracking", "metering"}),
+    ("families", {"datasets", "models", "tasks", "backends", "trackers", "meters"}),
+    ("matter", {"quantising"}),
+    ("matter", {"graphs"}),
+    ("matter", {"network", "thinning", "page", "summing"}),
     ("matter", {"bundle", "pairing", "plots", "metrics", "images", "phantom", "split", "operating", "shelf"}),
-    ("matter", {"decisions", "intervals", "onnxfile", "archives", "transfer"}),
+    ("matter", {"decisions", "intervals", "onnxfile", "archives", "transfer", "tables"}),
     ("nouns", {"census", "studies", "findings", "card"}),
     ("nouns", {"recipe", "results", "samples"}),
-    ("nouns", {"sections"}),
+    ("nouns", {"sections", "grids"}),
     ("nouns", {"labels", "preprocess", "origins", "costs"}),
     ("ground", {"storage", "family", "progress"}),
-    ("ground", {"errors", "hardware", "version"}),
+    ("ground", {"errors", "hardware", "noun", "version"}),
 ]
 FLOOR = {room: number for number, (_, rooms) in enumerate(ROWS) for room in rooms}
 HEAVY = {"torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "onnxruntime", "pydicom", "gdcm"}
-HEAVY |= {"sklearn", "scipy", "matplotlib", "jinja2", "pyarrow", "openjpeg", "rle", "pylibjpeg"}
+HEAVY |= {"openvino", "sklearn", "scipy", "matplotlib", "jinja2", "pyarrow", "openjpeg", "rle", "pylibjpeg"}
+HEAVY |= {"torch_pruning"}
 HEAVY |= {"optuna", "imblearn", "mlflow", "sqlalchemy", "alembic", "pandas", "tensorboard"}
+HEAVY |= {"codecarbon", "pynvml"}
 # Rooms whose whole purpose is torch; only code that trains or runs torch opens them.
-TORCH_ROOMS = {"network", "fit", "sources", "embeddings", "checkpoints", "augment", "training"}
+TORCH_ROOMS = {"network", "thinning", "pruning", "fit", "sources", "embeddings", "checkpoints", "augment", "training"}
 MOST_LINES = 400
 
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.name != "__init__.py")

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 import laennec as ln
+from conftest import LOOSE
 from laennec import family
 from laennec import recipe as recipe_module
 from laennec.bundle import Bundle
@@ -75,14 +76,21 @@ def rows(model: type[BaseModel]) -> list[str]:
         kind = str(field.annotation).replace("typing.", "").removeprefix("<class '").removesuffix("'>")
         kind = kind.rpartition(".")[2] if "Literal" not in kind and "[" not in kind else kind
         kind = re.sub(r"[a-z]+\.[a-z._]*(?=[A-Z])", "", kind).replace("|", "or")
-        limits = [str(m) for m in field.metadata if re.match(r"G[te]|L[te]", type(m).__name__)]
-        limits = [re.sub(r"(\w)\w+\(\w+=(.+)\)", lambda m: f"{SIGNS[m[0][:2]]} {m[2]}", text) for text in limits]
+        limits = limits_in(str(field.metadata))
+        if inner := re.search(r"Annotated\[(\w+), FieldInfo\(.*?metadata=\[(.*?)\]\)\]", kind):
+            kind = kind.replace(inner[0], inner[1])
+            limits += [f"each {' and '.join(limits_in(inner[2]))}"]
         default = "needed" if field.is_required() else f"`{field.get_default()!r}`" if field.default is not None else ""
         lines.append(f"| `{name}` | {', '.join([kind, *limits])} | {default} | {told.get(name, '')} |")
     return lines
 
 
 SIGNS = {"Ge": "≥", "Gt": ">", "Le": "≤", "Lt": "<"}
+
+
+def limits_in(metadata: str) -> list[str]:
+    """``["≥ 1"]`` of ``[Ge(ge=1)]``."""
+    return [f"{SIGNS[sign]} {bound}" for sign, bound in re.findall(r"\b(G[te]|L[te])\(\w+=([^)]+)\)", metadata)]
 
 
 def test_the_recipe_reference_is_made_from_the_recipe() -> None:
@@ -135,7 +143,7 @@ def test_the_readmes_python_runs(
     read = trained.recipe
     monkeypatch.setattr(Recipe, "read", lambda *_: read)
     export = ln.export
-    monkeypatch.setattr(ln, "export", lambda *a, **k: export(*a, **k, flipped=0.2, auroc_lost=0.05), raising=False)
+    monkeypatch.setattr(ln, "export", lambda *a, **k: export(*a, **k, limits=LOOSE), raising=False)
     monkeypatch.chdir(tmp_path)
     shutil.copy(pictures / "sick" / "p001_0.png", tmp_path / "chest.dcm")
     exec(compile(code[1], "README.md", "exec"), {})  # noqa: S102

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import laennec as ln
-from conftest import tiny_recipe
+from conftest import LOOSE, tiny_recipe
 from laennec import decisions
 from laennec.bundle import Bundle
 from laennec.card import EnsembleSeen, MemberSeen
@@ -83,7 +83,7 @@ def test_an_ensemble_exports_to_one_graph_with_the_same_answers(
     graph = ln.export(made, "onnxruntime", out=tmp_path / "onnx")
     assert set(graph.card.files) == {"model.onnx"}
     assert np.allclose(answers(graph), answers(made), atol=1e-4)
-    small = ln.export(made, "onnxruntime", "int8", out=tmp_path / "int8", auroc_lost=0.05, flipped=0.3)
+    small = ln.export(made, "onnxruntime", "int8", out=tmp_path / "int8", limits=LOOSE)
     assert small.card.gate is not None
     if rule == "mean":  # a quantised softmax would answer in steps of 1/255
         assert len(np.unique(np.round(answers(small)[:, 1] * 255, 4) % 1)) > 5

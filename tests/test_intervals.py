@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from scipy.stats import binomtest, norm
 from sklearn.metrics import roc_auc_score
 
-from laennec.intervals import delong, delong_paired, mcnemar, patient_bootstrap, wilson
+from laennec.intervals import delong, delong_difference, delong_paired, holm, mcnemar, patient_bootstrap, wilson
 
 Z = 1.959963984540054
 
@@ -173,6 +173,28 @@ def test_mcnemar_is_a_fair_coin(b: int, c: int, both: int) -> None:
 def test_mcnemar_shapes() -> None:
     with pytest.raises(ValueError, match="same images"):
         mcnemar([True], [True, False])
+
+
+def test_holm_by_hand() -> None:
+    """Holm 1979: .01 x 4, .03 x 3, then .04 x 2 = .08 is raised to .09, and .2 x 1 stays."""
+    assert holm([0.03, 0.01, 0.2, 0.04]) == pytest.approx([0.09, 0.04, 0.2, 0.09])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_difference_of_areas() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 200)
+    a, b = (truth * shift + rng.normal(size=200) for shift in (0.8, 1.6))
+    found = delong_difference(truth, a, b)
+    assert found.value == pytest.approx(delong(truth, b).value - delong(truth, a).value)
+    # the interval leaves out 0 just where the test rejects
+    assert (found.low > 0) == (delong_paired(truth, a, b) < 0.05)
+    swapped = delong_difference(truth, b, a)
+    assert (swapped.low, swapped.high) == pytest.approx((-found.high, -found.low))
+    # the mean of one model twice is that model, and averaging models narrows nothing it should not
+    assert delong_paired(truth, [a, a], [b]) == pytest.approx(delong_paired(truth, a, b))
+    assert delong_difference(truth, [a, b], [b, a]).value == pytest.approx(0)
 
 
 def mean(weights: np.ndarray, x: np.ndarray) -> np.ndarray:

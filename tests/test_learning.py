@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import tiny_recipe
-from laennec import checkpoints, family, schedules, sources, storage
+from conftest import cut_after, tiny_recipe
+from laennec import family, schedules, sources, storage
 from laennec.augment import augment, mix
 from laennec.card import Architecture
 from laennec.embeddings import Embeddings
@@ -59,9 +59,7 @@ def test_schedules_at_known_places() -> None:
     assert at("constant", 99) == 1.0
 
 
-def test_the_plateau_lowers_the_rate_after_waiting_and_a_resume_knows_it(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_plateau_lowers_the_rate_after_waiting_and_a_resume_knows_it(pictures: Path, tmp_path: Path) -> None:
     phases = [{"epochs": 6, "learning_rate": 1e-2, "schedule": "plateau", "plateau": 1, "warmup": 0.0}]
     training = {"batch_size": 16, "threads": 2, "ema": 0.8, "monitor": "auroc"}  # which soon cannot rise
     recipe = tiny_recipe(pictures, phases=phases, training=training)
@@ -73,18 +71,7 @@ def test_the_plateau_lowers_the_rate_after_waiting_and_a_resume_knows_it(
         expected.append(1e-2 * 0.1**drops)
         drops += not better
     assert rates == pytest.approx(expected) and drops >= 1
-    cut_at = best.index(False) + 1
-    save = checkpoints.save_state
-
-    def save_then_stop(folder: Path, epoch: int, state: checkpoints.State) -> None:
-        save(folder, epoch, state)
-        if epoch == cut_at:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoints, "save_state", save_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "cut")
-    monkeypatch.undo()
+    cut_after(best.index(False) + 1, recipe, tmp_path / "cut")
     assert train(recipe, tmp_path / "cut").card.files["weights.safetensors"] == whole.card.files["weights.safetensors"]
 
 
@@ -95,24 +82,12 @@ KEPT = [
 
 
 @pytest.mark.parametrize("balance", ["none", "class_weights", "sampler", "smote"])
-def test_kept_embeddings_train_and_resume_to_the_same_weights(
-    balance: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kept_embeddings_train_and_resume_to_the_same_weights(balance: str, pictures: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(
         pictures, phases=KEPT, training={"batch_size": 16, "threads": 2, "balance": balance, "ema": 0.5}
     )
     whole = train(recipe, tmp_path / "whole")
-    save = checkpoints.save_state
-
-    def save_then_stop(folder: Path, epoch: int, state: checkpoints.State) -> None:
-        save(folder, epoch, state)
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoints, "save_state", save_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "cut")
-    monkeypatch.undo()
+    cut_after(2, recipe, tmp_path / "cut")
     assert train(recipe, tmp_path / "cut").card.files["weights.safetensors"] == whole.card.files["weights.safetensors"]
     learned = whole.card.training.learning
     assert learned == {"head": 34, "all": whole.card.parameters}

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import laennec as ln
-from conftest import tiny_pictures, tiny_recipe
+from conftest import LOOSE, tiny_pictures, tiny_recipe
 from laennec import decisions, family, images, shelf
 from laennec.bundle import Bundle
 from laennec.cli import run
@@ -91,7 +91,7 @@ def test_backends_give_the_parents_answers(trained: Bundle, tmp_path: Path, back
     pixels = np.random.default_rng(0).integers(0, 256, (9, 1, 32, 32), np.uint8)
     expected = start(trained).run(pixels)
     for precision in member.PRECISIONS:
-        made = ln.export(trained, backend, precision, out=tmp_path / precision, auroc_lost=0.1, flipped=0.3)
+        made = ln.export(trained, backend, precision, out=tmp_path / precision, limits=LOOSE)
         session = start(made, threads=1)
         got = session.run(pixels)
         assert got.dtype == np.float32 and got.shape == expected.shape
@@ -108,7 +108,7 @@ def test_an_int8_parent_is_not_quantised_twice(quantised: Bundle, tmp_path: Path
 
 def test_onnx_fp32_can_be_quantised_and_the_parent_chain_holds(trained: Bundle, tmp_path: Path) -> None:
     graph = ln.export(trained, "onnxruntime", "fp32", out=tmp_path / "a")
-    small = ln.export(graph, "onnxruntime", "int8", out=tmp_path / "b", auroc_lost=0.1, flipped=0.3)
+    small = ln.export(graph, "onnxruntime", "int8", out=tmp_path / "b", limits=LOOSE)
     assert (graph.card.parent, small.card.parent) == (trained.digest, graph.digest)
     assert ln.export(trained, "onnxruntime", "fp32", out=tmp_path / "a").digest == graph.digest
     with pytest.raises(UsageError, match="holds another bundle"):
@@ -119,7 +119,7 @@ def test_onnx_fp32_can_be_quantised_and_the_parent_chain_holds(trained: Bundle, 
 
 def test_a_gate_that_does_not_hold_seals_nothing(trained: Bundle, tmp_path: Path) -> None:
     with pytest.raises(GateFailed) as caught:
-        ln.export(trained, "onnxruntime", "int8", out=tmp_path / "x", auroc_lost=-0.5)
+        ln.export(trained, "onnxruntime", "int8", out=tmp_path / "x", limits=ln.Limits(auroc_lost=-0.5))
     assert caught.value.exit_code == 1
     assert not (tmp_path / "x").exists()
 
@@ -440,6 +440,10 @@ def build(options, channels, size, start=True):
 import numpy as np
 
 PRECISIONS = ("fp32",)
+CALIBRATES = False
+
+def ready():
+    pass
 
 def start(card, files, threads):
     from safetensors.numpy import load
@@ -456,7 +460,7 @@ def start(card, files, threads):
 
     return Session()
 
-def export(parent, files, precision, calibration):
+def export(parent, files, precision, quantiser, how):
     from safetensors.numpy import load, save
     weights = load(files["weights.safetensors"])
     return {"plain.safetensors": save({f"network.{k}": v for k, v in weights.items()})}
@@ -531,7 +535,7 @@ def test_real_radiographs_run_the_line(real_data: Path, tmp_path: Path) -> None:
     changes = [f"data.root={tmp_path / 'k'}", "phases.0.epochs=6", "preprocess.size=64", "training.ema=0.8"]
     recipe = ln.Recipe.read(shelf.find("kermany-quick"), changes).replace(augmentation={})
     bundle = ln.train(recipe, tmp_path / "run")
-    small = ln.export(bundle, "onnxruntime", "int8", out=tmp_path / "int8", auroc_lost=0.05, flipped=0.3)
+    small = ln.export(bundle, "onnxruntime", "int8", out=tmp_path / "int8", limits=LOOSE)
     assert ln.evaluate(small).metrics["auroc"].value > 0.8
     dicoms = sorted((real_data / "dicom").glob("*.dcm"))
     answers = list(ln.Predictor(small).predict_many(dicoms))

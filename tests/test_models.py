@@ -5,6 +5,7 @@ Built without storage (torch's meta device) where only shapes and counts are ask
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -137,13 +138,32 @@ def test_a_size_a_backbone_cannot_take_is_refused(name: str, size: int, says: st
     ],
 )
 def test_options_for_other_backbones_are_refused(change: dict[str, Any], says: str) -> None:
-    values = {
-        "data": {"name": "phantom"},
-        "model": {"name": "timm", "weights": "none"} | change,
-        "phases": [{"epochs": 1, "learning_rate": 1e-3}],
-    }
     with pytest.raises(UsageError, match=re.escape(says)):
-        Recipe.parse(values)
+        asked({"name": "timm", "weights": "none"} | change)
+
+
+def asked(model: dict[str, Any]) -> Recipe:
+    phases = [{"epochs": 1, "learning_rate": 1e-3}]
+    return Recipe.parse({"data": {"name": "phantom"}, "model": model, "phases": phases})
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ({"name": "plain", "widths": [0]}, "'widths.0': Input should be greater than or equal to 1, not '0'"),
+        ({"name": "plain", "widths": [8, 10**9]}, "'widths.1': Input should be less than or equal to 8192"),
+        ({"name": "plain", "widths": []}, "'widths': "),
+        ({"name": "cnn", "widths": [8, -8]}, "'widths.1': Input should be greater than or equal to 1, not '-8'"),
+        ({"name": "cnn", "blocks": 0}, "'blocks': Input should be greater than or equal to 1"),
+        ({"name": "timm", "drop_path": 1.0}, "'drop_path': Input should be less than 1"),
+        ({"name": "timm", "drop_path": -0.1}, "'drop_path': Input should be greater than or equal to 0"),
+        ({"name": "timm", "drop_path": math.nan}, "'drop_path': "),
+    ],
+)
+def test_numbers_that_make_no_network_are_refused_when_the_recipe_is_read(model: dict[str, Any], says: str) -> None:
+    needed = {"backbone": "resnet50", "weights": "none"} if model["name"] == "timm" else {}
+    with pytest.raises(UsageError, match=re.escape(f"model ({model['name']}): {says}")):
+        asked(needed | model)
 
 
 @pytest.mark.parametrize(

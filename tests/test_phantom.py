@@ -13,12 +13,19 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pydantic import ValidationError
+from pydicom.pixels import apply_voi_lut
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from laennec.datasets.phantom import Options, load
 from laennec.errors import UsageError
@@ -168,12 +175,6 @@ def test_draw_refuses(bad):
 
 
 def test_exposure_does_not_give_the_label_away():
-    linear = pytest.importorskip("sklearn.linear_model")
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     rows = []
     for phantom in population():
         a = phantom.pixels
@@ -188,7 +189,7 @@ def test_exposure_does_not_give_the_label_away():
             ]
         )
     truth = np.array([p.finding != "NORMAL" for p in population()])
-    model = make_pipeline(StandardScaler(), linear.LogisticRegression(max_iter=2000))
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     score = cross_val_predict(model, np.array(rows), truth, cv=5, method="predict_proba")[:, 1]
     assert roc_auc_score(truth, score) < 0.8
     hospital = np.array([p.source == "north" for p in population()])
@@ -211,9 +212,6 @@ def test_png_and_mask_round_trip(tmp_path):
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 @pytest.mark.parametrize("window", [True, False])
 def test_dicom_round_trip(tmp_path, photometric, bits, window):
-    pydicom = pytest.importorskip("pydicom")
-    from pydicom.pixels import apply_voi_lut
-
     phantom = draw(0, bits, 0, 65)
     path = tmp_path / "a.dcm"
     write_dicom(phantom, path, photometric=photometric, bits=bits, window=window)
@@ -232,7 +230,6 @@ def test_dicom_round_trip(tmp_path, photometric, bits, window):
 
 
 def test_dicom_refuses_other_depths_and_repeats_its_bytes(tmp_path):
-    pytest.importorskip("pydicom")
     phantom = draw(0, 1, 0, 64)
     with pytest.raises(UsageError):
         write_dicom(phantom, tmp_path / "a.dcm", bits=7)
@@ -333,7 +330,6 @@ def test_processes_and_one_process_write_the_same(tmp_path, built, monkeypatch):
 
 
 def test_cache_variable_and_mixed_format(tmp_path, monkeypatch):
-    pytest.importorskip("pydicom")
     monkeypatch.setenv("LAENNEC_CACHE", str(tmp_path))
     collection = load(Options(patients=6, size=48, format="mixed"))
     assert {s.path.suffix for s in collection.samples} == {".png", ".dcm"}

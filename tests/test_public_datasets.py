@@ -188,7 +188,7 @@ def test_rsna_tables_with_other_columns_or_bytes_are_refused(tmp_path: Path) -> 
 
 def test_rsna_real_tables_have_the_counts_of_their_edition(real_data: Path) -> None:
     if not (real_data / "rsna").is_dir():
-        pytest.skip("no real RSNA tables")
+        pytest.skip(reason="no real RSNA tables: LAENNEC_DATA holds no rsna/")
     readings = rsna.read_tables(real_data / "rsna")
     counted = Counter(reading.finding for reading in readings.values())
     found = (counted[rsna.NORMAL], counted[rsna.NOT_NORMAL], counted[rsna.OPACITY])

@@ -53,6 +53,7 @@ def test_written_out_and_parsed_again_it_is_the_same(tmp_path: Path) -> None:
         (GOOD.replace("1e-3", "nan"), "'phases.0.learning_rate'", "learning_rate"),
         (GOOD.replace("1e-3", '"fast"'), "'phases.0.learning_rate'", "learning_rate"),
         (GOOD.replace("epochs = 3", "epochs = 0"), "'phases.0.epochs'", "epochs"),
+        (GOOD + "\n[head]\nhidden = [64, 0]\n", "'head.hidden.1': Input should be greater than or equal to 1", "1"),
         (GOOD + "\n[augmentation]\nzoom = 2.0\n", "'augmentation.zoom'", "zoom"),
         (GOOD + "\n[model]\nname='cnn'\n", "not valid TOML", "line"),
         (GOOD.replace("epochs = 3", "epochs = 3\nepochs = 4"), "not valid TOML", "line"),

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import laennec as ln
+from conftest import LOOSE
 from laennec import checkpoints, family, loader
 from laennec.errors import UsageError
 from laennec.phantom import Phantom, draw
@@ -168,7 +169,7 @@ def test_a_recipe_trains_evaluates_exports_and_predicts(
 
     answering = bundle
     if export:
-        answering = ln.export(bundle, "onnxruntime", "fp32", out=tmp_path / "onnx", auroc_lost=0.05, flipped=0.2)
+        answering = ln.export(bundle, "onnxruntime", "fp32", out=tmp_path / "onnx", limits=LOOSE)
         assert answering.card.gate is not None and answering.card.gate.largest_difference < 1e-3
         assert answering.card.labels == card.labels
 

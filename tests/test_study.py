@@ -1,4 +1,4 @@
-"""A study: its file is strict, it goes on where it was cut, tells what failed, and its tests are the saved scores'."""
+"""A study run: it goes on where it was cut, tells what failed, and its tests are the saved scores'."""
 
 from __future__ import annotations
 
@@ -15,40 +15,14 @@ import pytest
 from rich.console import Console
 
 import laennec as ln
-from laennec import comparison, intervals, page, shelf, studying
+from laennec import comparison, intervals, page, studying
 from laennec.cli import run
-from laennec.errors import StorageFull, UnknownName, UsageError
+from laennec.errors import StorageFull
 from laennec.findings import StudyReport
 from laennec.page import study_page, study_text
 from laennec.results import Report
-from laennec.studies import Study, replaced
-
-RECIPE = """
-[data]
-name = "folder"
-root = {root}
-patient = '^(p\\d+)_'
-[split]
-validation = 0.3
-test = 0.3
-[preprocess]
-size = 32
-[model]
-name = "cnn"
-widths = [8, 16]
-[[phases]]
-name = "warm"
-train = "head"
-epochs = 1
-learning_rate = 1e-2
-[[phases]]
-name = "all"
-epochs = 1
-learning_rate = 1e-2
-[training]
-batch_size = 16
-threads = 1
-"""
+from laennec.studies import Study
+from tiny_studies import NARROW, WIDE, asked, recipe_file
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,18 +35,7 @@ def no_single_reports() -> Iterator[None]:
 
 @pytest.fixture
 def recipe(pictures: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(RECIPE.format(root=json.dumps(str(pictures))))
-    return path
-
-
-def asked(recipe: Path, *runs: dict[str, object], **values: object) -> Study:
-    told = {"name": "s", "title": "Narrow or wide", "question": "Does width help?", "question_fr": "Plus large ?"}
-    return Study.parse(told | {"runs": [{"recipe": str(recipe)} | one for one in runs]} | values)
-
-
-NARROW = {"name": "narrow", "reported": {"accuracy": 0.94, "seconds": 90.0}}
-WIDE = {"name": "wide", "set": {"model.widths": [12, 16]}, "note": "Twelve first.", "note_fr": "Douze d’abord."}
+    return recipe_file(tmp_path, pictures)
 
 
 def export_of(name: str) -> dict[str, object]:
@@ -84,11 +47,10 @@ def export_of(name: str) -> dict[str, object]:
 def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path, StudyReport]:
     """Three runs and an export; one run's teacher is another, one cannot work."""
     folder = tmp_path_factory.mktemp("study")
-    (folder / "tiny.toml").write_text(RECIPE.format(root=json.dumps(str(pictures))))
     taught = {"name": "taught", "set": {"teacher.bundle": "{narrow}"}}
     lost = {"name": "lost", "set": {"data.root": str(folder / "nowhere")}}
     pupil = {"name": "pupil", "set": {"teacher.bundle": "{lost}"}}
-    study = asked(folder / "tiny.toml", NARROW, WIDE, taught, export_of("narrow"), lost, pupil)
+    study = asked(recipe_file(folder, pictures), NARROW, WIDE, taught, export_of("narrow"), lost, pupil)
     with pytest.MonkeyPatch.context() as quick:
         quick.setattr(comparison, "_ROUNDS", 4)
         quick.setattr(comparison, "_BATCH_ROUNDS", 1)
@@ -98,74 +60,6 @@ def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 def saved(folder: Path, name: str) -> Report:
     return Report.model_validate_json((folder / name / "reports" / "test" / "report.json").read_text())
-
-
-def test_a_study_is_one_strict_file(recipe: Path, tmp_path: Path) -> None:
-    path = tmp_path / "why.toml"
-    path.write_text('title = "T"\nquestion = "Q?"\n[[runs]]\nname = "a"\nrecipe = "tiny.toml"\n')
-    study = Study.read(path)
-    assert (study.name, study.against) == ("why", "a")
-    assert study.runs[0].recipe == str(recipe)
-    for line, told in (
-        ("refrence = 'a'", "did you mean 'reference'"),
-        ("title = 'again'", "not valid TOML"),
-        ("[[runs]]\nname = 'b'\nrecipe = 'x'\nnotes = 'n'", "did you mean 'note'"),
-        ("[[runs]]\nname = 'b'\nrecipe = 'x'\nreported = {acuracy = 0.9}", "did you mean 'accuracy'"),
-        ("[[runs]]\nname = 'b'\nrecipe = 'x'\nreported = {accuracy = 94.0}", "less than or equal to 1"),
-        ("[[runs]]\nname = 'a'\nrecipe = 'x'", "same name"),
-        ("[[runs]]\nname = '../b'\nrecipe = 'x'", "runs.1.name"),
-        ("[[runs]]\nname = 'b'", "give the run a recipe"),
-        ("[[runs]]\nname = 'b'\nexport = {precision = 'int8'}\nof = 'c'", "no earlier run"),
-        ("[[runs]]\nname = 'b'\nexport = {precision = 'int8'}", "go together"),
-        ("[[runs]]\nname = 'b'\nrecipe = 'x'\nset = {\"teacher.bundle\" = '{b}'}", "no earlier run"),
-    ):
-        written = path.read_text()
-        text = f"{line}\n{written}" if not line.startswith("[") else f"{written}{line}\n"
-        wrong = tmp_path / "wrong.toml"
-        wrong.write_text(text)
-        with pytest.raises(UsageError) as caught:
-            Study.read(wrong)
-        assert told in caught.value.message + caught.value.hint, line
-    with pytest.raises(UnknownName):
-        ln.study("no-such-study")
-
-
-def test_a_wrong_recipe_is_found_before_anything_is_trained(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(studying, "train", lambda *_, **__: pytest.fail("trained"))
-    study = asked(recipe, NARROW, {"name": "odd", "set": {"training.batchsize": 3}})
-    with pytest.raises(UsageError, match=r"run 'odd': recipe: unknown key 'training\.batchsize'"):
-        ln.study(study, tmp_path / "out")
-    with pytest.raises(UsageError, match=r"run 'narrow'.*batch_size"):
-        ln.study(asked(recipe, NARROW), tmp_path / "out", changes=["training.batch_size=many"])
-
-
-def test_changes_come_in_order_and_seeds_reach_the_recipe(recipe: Path, tmp_path: Path) -> None:
-    study = asked(recipe, WIDE, set={"model.widths": [4, 8], "training.batch_size": 8}, seeds=[3, 5])
-    place = studying._Place(
-        tmp_path / "o", ("training.batch_size=4", "training.threads=2"), str(tmp_path), "en", (), "s"
-    )
-    steps = studying._plan(study, place)
-    assert [step.folder.name for step in steps] == ["wide-seed3", "wide-seed5"]
-    for step, seed in zip(steps, (3, 5), strict=True):
-        assert step.recipe is not None
-        assert (step.recipe.seed, step.recipe.name) == (seed, step.folder.name)
-        assert (step.recipe.training.batch_size, step.recipe.training.threads) == (4, 2)
-        assert step.recipe.model.options["widths"] == [12, 16]
-        assert step.recipe.data.options["root"] == str(tmp_path)
-
-
-def test_an_earlier_run_in_braces_is_its_folder(recipe: Path, tmp_path: Path) -> None:
-    taught = {"name": "taught", "set": {"teacher.bundle": "{narrow}"}}
-    place = studying._Place(tmp_path / "o", (), None, "en", (), "s")
-    steps = studying._plan(asked(recipe, NARROW, taught, seeds=[1, 2]), place)
-    bundles = [step.recipe.teacher.bundle for step in steps if step.recipe]
-    assert bundles == ["", "", str(tmp_path / "o" / "narrow-seed1"), str(tmp_path / "o" / "narrow-seed2")]
-    assert steps[3].needs == ("narrow-seed2",)
-    # a regular expression and a longer text are left alone
-    kept = {"data.patient": r"^(p\d{3})_", "x": ["{a} and", {"y": 1}]}
-    assert replaced(kept, lambda _: pytest.fail("replaced")) == kept
 
 
 def test_the_failed_are_told_and_the_rest_is_done(finished: tuple[Study, Path, StudyReport]) -> None:
@@ -284,28 +178,6 @@ def test_paired_tests_are_those_of_the_saved_scores(finished: tuple[Study, Path,
     assert {name: report.by_name[name].against.auroc_holm for name in raw} == corrected
 
 
-def test_holm_by_hand() -> None:
-    """Holm 1979: .01 x 4, .03 x 3, then .04 x 2 = .08 is raised to .09, and .2 x 1 stays."""
-    assert intervals.holm([0.03, 0.01, 0.2, 0.04]) == pytest.approx([0.09, 0.04, 0.2, 0.09])
-    assert intervals.holm([0.6, 0.7]) == [1.0, 1.0]
-    assert intervals.holm([]) == []
-
-
-def test_difference_of_areas() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 2, 200)
-    a, b = (truth * shift + rng.normal(size=200) for shift in (0.8, 1.6))
-    found = intervals.delong_difference(truth, a, b)
-    assert found.value == pytest.approx(intervals.delong(truth, b).value - intervals.delong(truth, a).value)
-    # the interval leaves out 0 just where the test rejects
-    assert (found.low > 0) == (intervals.delong_paired(truth, a, b) < 0.05)
-    swapped = intervals.delong_difference(truth, b, a)
-    assert (swapped.low, swapped.high) == pytest.approx((-found.high, -found.low))
-    # the mean of one model twice is that model, and averaging models narrows nothing it should not
-    assert intervals.delong_paired(truth, [a, a], [b]) == pytest.approx(intervals.delong_paired(truth, a, b))
-    assert intervals.delong_difference(truth, [a, b], [b, a]).value == pytest.approx(0)
-
-
 def test_seeds_give_mean_and_spread(recipe: Path, tmp_path: Path) -> None:
     study = asked(recipe, NARROW, WIDE, seeds=[0, 1])
     report = ln.study(study, tmp_path / "out")
@@ -416,14 +288,3 @@ def test_study_on_the_command_line(
     assert "failed: b:" in said.err
     assert '<html lang="fr">' in (tmp_path / "out" / "study.html").read_text()
     assert run(["study", str(file), "--lang", "de"]) == 2
-
-
-def test_every_shipped_study_reads_and_its_recipes_fit() -> None:
-    found = shelf.studies()
-    assert {"r1-kermany", "r2-three-class", "r3-mobilenet-inception", "r4-freezing"} <= {s.name for s in found}
-    assert {"r1-kermany-small", "r3-kermany-small", "r4-kermany-small"} <= {s.name for s in found}
-    for listed in found:
-        study = Study.read(listed.path)
-        assert study.question_fr and study.title_fr
-        assert listed.summary == study.title
-        studying._plan(study, studying._Place(Path("out"), (), None, "en", (), "s"))

@@ -48,9 +48,8 @@ def page(runs: Path) -> Iterator[str]:
     """Address of MLflow's page over those runs."""
     beside = str(Path(sys.executable).parent)
     program = os.environ.get("LAENNEC_MLFLOW") or shutil.which("mlflow", path=beside) or shutil.which("mlflow")
-    without = "MLflow's page is not installed: set LAENNEC_MLFLOW to the program `mlflow` of an environment that has it"
     if program is None:
-        pytest.skip(without)
+        pytest.skip(reason="no program `mlflow`: set LAENNEC_MLFLOW to that of an environment with the whole of MLflow")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -62,14 +61,14 @@ def page(runs: Path) -> Iterator[str]:
     try:
         for _ in range(240):
             if server.poll() is not None:
-                pytest.skip(without)
+                pytest.skip(reason="this `mlflow` cannot serve: LAENNEC_MLFLOW needs the whole of MLflow")
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
                     if b"<div id=" not in answer.read():
-                        pytest.skip(without)
+                        pytest.skip(reason="this `mlflow` serves no page: LAENNEC_MLFLOW needs the whole of MLflow")
                 break
             except urllib.error.HTTPError:
-                pytest.skip(without)
+                pytest.skip(reason="this `mlflow` answers with an error: LAENNEC_MLFLOW needs the whole of MLflow")
             except OSError:
                 time.sleep(0.5)
         else:
@@ -85,7 +84,7 @@ def look(address: str, folder: Path, name: str) -> str:
     """The page's document once its scripts have run; a picture of it is left as ``name.png``."""
     browser = os.environ.get("LAENNEC_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
-        pytest.skip("no browser: install chromium, or set LAENNEC_CHROMIUM")
+        pytest.skip(reason="no browser: install chromium, or set LAENNEC_CHROMIUM")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1500,1800"]
     command += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=30000"]
     subprocess.run(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import tiny_recipe
+from conftest import cut_after, tiny_recipe
 from laennec import checkpoints, family, storage
 from laennec.augment import augment
 from laennec.bundle import Bundle, open_bundle
@@ -62,22 +62,10 @@ PHASES = [
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 3, 4])
-def test_a_killed_training_resumes_to_the_same_weights(
-    pictures: Path, tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_training_resumes_to_the_same_weights(pictures: Path, tmp_path: Path, stop_after: int) -> None:
     recipe = tiny_recipe(pictures, phases=PHASES)
     whole = train(recipe, tmp_path / "whole")
-    save = checkpoints.save_state
-
-    def save_then_stop(folder: Path, epoch: int, state: checkpoints.State) -> None:
-        save(folder, epoch, state)
-        if epoch == stop_after:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoints, "save_state", save_then_stop)
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "cut")
-    monkeypatch.undo()
+    cut_after(stop_after, recipe, tmp_path / "cut")
     (tmp_path / "cut" / "checkpoints" / ".epoch-00009.safetensors.abc.part").write_bytes(b"half a checkpoint")
     (tmp_path / "cut" / ".weights.safetensors.abc.part").write_bytes(b"half a file")
     resumed = train(recipe, tmp_path / "cut")

@@ -16,6 +16,7 @@ from laennec.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from laennec.bundle import Bundle, open_bundle
+    from laennec.card import Limits
     from laennec.comparison import compare
     from laennec.conversion import export
     from laennec.demonstration import demo
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from laennec.labels import LabelSet
     from laennec.predictor import Predictor, open
     from laennec.preprocess import Preprocess
+    from laennec.pruning import prune
     from laennec.recipe import Recipe
     from laennec.results import Prediction, Report
     from laennec.samples import Collection, Sample, Split
@@ -41,6 +43,7 @@ _HOME = {
     "Collection": "samples",
     "LabelSet": "labels",
     "LaennecError": "errors",
+    "Limits": "card",
     "Prediction": "results",
     "Predictor": "predictor",
     "Preprocess": "preprocess",
@@ -56,6 +59,7 @@ _HOME = {
     "export": "conversion",
     "open": "predictor",
     "open_bundle": "bundle",
+    "prune": "pruning",
     "score": "scoring",
     "study": "studying",
     "train": "training",
@@ -66,6 +70,7 @@ __all__ = [
     "Collection",
     "LabelSet",
     "LaennecError",
+    "Limits",
     "Prediction",
     "Predictor",
     "Preprocess",
@@ -82,6 +87,7 @@ __all__ = [
     "export",
     "open",
     "open_bundle",
+    "prune",
     "score",
     "study",
     "train",

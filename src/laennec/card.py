@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from laennec.errors import UnknownName
 from laennec.labels import LabelSet
+from laennec.noun import Noun
 from laennec.preprocess import Preprocess
 from laennec.results import OperatingPoint
 from laennec.sections import Head
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FileSeal(_Part):
+class FileSeal(Noun):
     """A file of the bundle: its SHA-256 (hex) and size in bytes."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     bytes: int = Field(ge=0)
 
 
-class Architecture(_Part):
+class Architecture(Noun):
     """Enough to build the network again: the model's name and options, and the head on top of it."""
 
     name: str
@@ -32,7 +29,7 @@ class Architecture(_Part):
     head: Head
 
 
-class MemberSeen(_Part):
+class MemberSeen(Noun):
     """One member of an ensemble.
 
     Attributes:
@@ -41,6 +38,7 @@ class MemberSeen(_Part):
         preprocess: as the card's in what decides pixels; its channels and scaling are its own.
         weight: its share of the answer; the members' weights sum to 1.
         threshold: where it decides when the members vote.
+        narrowed: pruning took channels out of it: its weights tell its widths.
     """
 
     name: str
@@ -50,9 +48,10 @@ class MemberSeen(_Part):
     preprocess: Preprocess
     weight: float = Field(ge=0.0, le=1.0)
     threshold: float
+    narrowed: bool = False
 
 
-class EnsembleSeen(_Part):
+class EnsembleSeen(Noun):
     """How several networks answer as one; see the recipe's ``[ensemble]``."""
 
     rule: Literal["mean", "vote"]
@@ -60,7 +59,7 @@ class EnsembleSeen(_Part):
     members: tuple[MemberSeen, ...]
 
 
-class DataSeen(_Part):
+class DataSeen(Noun):
     """The data the model was made with: which collection, which split, images and patients of each part.
 
     Attributes:
@@ -79,7 +78,7 @@ class DataSeen(_Part):
     files: dict[str, str]
 
 
-class TrainingSeen(_Part):
+class TrainingSeen(Noun):
     """How the training went: epochs run, the kept one, wall seconds, hardware, figures on validation.
 
     Attributes:
@@ -89,7 +88,7 @@ class TrainingSeen(_Part):
 
     epochs: int
     kept_epoch: int
-    learning: dict[str, int] = {}
+    learning: dict[str, int] = Field(default_factory=dict)
     teacher: str | None = None
     seconds: float
     hardware: str
@@ -97,15 +96,32 @@ class TrainingSeen(_Part):
     validation: dict[str, float | None]
 
 
-class Gate(_Part):
+class Limits(Noun):
+    """What a derived model may lose against its parent on validation images; None where anything goes.
+
+    Attributes:
+        auroc_lost: AUROC.
+        flipped: share of images decided otherwise.
+        ece_gained: expected calibration error.
+        difference: of any probability; for exports in the same precision.
+    """
+
+    auroc_lost: float = 0.002
+    flipped: float = 0.01
+    ece_gained: float = 0.01
+    difference: float | None = None
+
+
+class Gate(Noun):
     """How a derived model compares with its parent on validation images.
 
     Attributes:
         images: validation images both were run on.
         largest_difference: largest absolute difference of any probability.
         auroc_parent, auroc: of parent and of this model.
-        flipped: share of images decided otherwise, the child's threshold fitted on other patients.
-        auroc_lost_limit, flipped_limit, largest_difference_limit: what the gate allows; None where anything goes.
+        ece_parent, ece: expected calibration error of both, the child's temperature fitted on other patients.
+        flipped: share of images decided otherwise, the child's threshold and temperature fitted on other patients.
+        limits: what the gate allows.
         passed: whether the limits hold.
     """
 
@@ -113,14 +129,75 @@ class Gate(_Part):
     largest_difference: float
     auroc_parent: float
     auroc: float
+    ece_parent: float
+    ece: float
     flipped: float
-    auroc_lost_limit: float
-    flipped_limit: float
-    largest_difference_limit: float | None
+    limits: Limits
     passed: bool
 
 
-class Card(_Part):
+class Quantisation(Noun):
+    """How a network was brought to 8 bits.
+
+    Attributes:
+        per_channel: weights have a scale per output channel, not one per layer.
+        ranges: how the ranges of activations were taken from the calibration images; see `quantising.calibrated`.
+        floating: layers left in floating point because rounding them cost most, beside the first scaling and the last
+            layer, which always are.
+        layers: layers with weights in all.
+    """
+
+    per_channel: bool
+    ranges: Literal["minmax", "percentile", "entropy"]
+    floating: tuple[str, ...] = ()
+    layers: int = 0
+
+
+class Fastest(Noun):
+    """Why a backend was chosen: the median milliseconds of one image by each that could be, on one processor."""
+
+    processor: str
+    threads: int
+    milliseconds: dict[str, float]
+
+
+class PruningSeen(Noun):
+    """How a network was pruned, and what that did.
+
+    Attributes:
+        kind: ``structured``: channels were taken out, so that it is smaller and quicker; ``magnitude``: single weights
+            were set to zero, which no runtime here gains by: not smaller, not quicker.
+        wanted: ``flops``, ``latency`` or ``share``, and how much, as it was asked for.
+        steps: how often it was pruned and retrained.
+        epochs, learning_rate: of each retraining.
+        distil: share of the parent's answers in what it learned from.
+        narrowed: some layers are narrower than the architecture says, by this pruning or one before: the weights tell
+            their widths.
+        flops_parent, flops: floating point operations for one image, two for each multiply and add.
+        parameters: of the network as it is.
+        nonzero: of them, those that are not zero.
+        aurocs: on validation, after each step.
+        seconds: of retraining.
+        beside_parent: how it compares with its parent, told whether or not the gate was to hold.
+    """
+
+    kind: Literal["structured", "magnitude"]
+    wanted: str
+    steps: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    learning_rate: float
+    distil: float = Field(ge=0.0, le=1.0)
+    narrowed: bool
+    flops_parent: int = Field(ge=0)
+    flops: int = Field(ge=0)
+    parameters: int = Field(ge=0)
+    nonzero: int = Field(ge=0)
+    aurocs: tuple[float | None, ...] = ()
+    seconds: float = 0.0
+    beside_parent: Gate | None = None
+
+
+class Card(Noun):
     """What a bundle says of itself. See the attributes' own classes for the parts.
 
     Attributes:
@@ -129,7 +206,10 @@ class Card(_Part):
         starting_weights: where training started: ``random``, or what the weights had seen.
         operating_points: thresholds by rule, fitted on validation and bound to the model's files.
         decision: the rule `predict` uses unless told otherwise.
+        temperature: what the logits were divided by after the model was derived, so that it is as sure as its parent;
+            inside the graph.
         recipe: as it was run, defaults filled in; read it with `Bundle.recipe`.
+        pruning: how it, or what it was derived from, was pruned.
         parent: digest of the bundle this one was derived from.
         seal: SHA-256 of the card without this line. It tells damage and careless edits; it is no signature.
     """
@@ -151,10 +231,14 @@ class Card(_Part):
     recipe: dict[str, Any]
     training: TrainingSeen
     gate: Gate | None = None
+    temperature: float = 1.0
+    quantisation: Quantisation | None = None
+    fastest: Fastest | None = None
+    pruning: PruningSeen | None = None
     parent: str | None = None
     made: str
     laennec: str
-    files: dict[str, FileSeal] = {}
+    files: dict[str, FileSeal] = Field(default_factory=dict)
     seal: str = ""
 
     @property

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from laennec.noun import Noun
 from laennec.results import Refused
 
 NO_LABEL = "(no label)"  # images on which no label of a set that can hold together is present
 
 
-class _Noun(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Spread(_Noun):
+class Spread(Noun):
     """Smallest, median and largest of some values."""
 
     low: float
@@ -23,7 +18,7 @@ class Spread(_Noun):
     high: float
 
 
-class LabelCount(_Noun):
+class LabelCount(Noun):
     """How often a label is present.
 
     Attributes:
@@ -36,7 +31,7 @@ class LabelCount(_Noun):
     unknown: int
 
 
-class PartCounts(_Noun):
+class PartCounts(Noun):
     """Counts of one part.
 
     Attributes:
@@ -54,7 +49,7 @@ class PartCounts(_Noun):
     imbalance: float | None
 
 
-class Value(_Noun):
+class Value(Noun):
     """One value of a fact, its images, and how many of them show each label, in the label set's order."""
 
     value: str
@@ -62,7 +57,7 @@ class Value(_Noun):
     labels: tuple[int, ...]
 
 
-class Breakdown(_Noun):
+class Breakdown(Noun):
     """A fact about the images held against the labels: where one value goes with one label, it gives the label away.
 
     Attributes:
@@ -78,7 +73,7 @@ class Breakdown(_Noun):
     values: tuple[Value, ...]
 
 
-class Cell(_Noun):
+class Cell(Noun):
     """Grey levels of one label in one part, 0 black to 255 white, as a model's input has them; None where `n` is 0.
 
     Attributes:
@@ -104,7 +99,7 @@ class Cell(_Noun):
     height: float | None = None
 
 
-class Shift(_Noun):
+class Shift(Noun):
     """How far a label's images in one part lie from those of the training part.
 
     Attributes:
@@ -134,7 +129,7 @@ class Shift(_Noun):
         return "small" if size < 0.5 else "medium" if size < 0.8 else "large"
 
 
-class Size(_Noun):
+class Size(Noun):
     """A size in pixels as stored, and how many images have it."""
 
     width: int
@@ -142,7 +137,7 @@ class Size(_Noun):
     images: int
 
 
-class Format(_Noun):
+class Format(Noun):
     """A file format with its bits a sample and samples a pixel, and how many images have it."""
 
     format: str
@@ -151,14 +146,14 @@ class Format(_Noun):
     images: int
 
 
-class Examples(_Noun):
+class Examples(Noun):
     """Ids of the training images shown for a label, each of another patient."""
 
     label: str
     ids: tuple[str, ...]
 
 
-class Pixels(_Noun):
+class Pixels(Noun):
     """What a sample of the images shows.
 
     Attributes:
@@ -188,7 +183,7 @@ class Pixels(_Noun):
     refused: tuple[Refused, ...]
 
 
-class Exploration(_Noun):
+class Exploration(Noun):
     """A data set at a glance.
 
     Attributes:

@@ -1,112 +1,235 @@
 """The export stage: a Bundle turned into another backend and precision, and held against its parent by a gate.
 
-Calibration images come from the training part; the gate and the new thresholds come from validation. The test part is
-not read.
+Calibration images come from the training part; the gate, the temperature and the new thresholds come from validation.
+The test part is not read.
 """
 
 from __future__ import annotations
 
+import os
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from laennec import decisions, family, intervals, operating, progress, storage
-from laennec.bundle import CARD, Bundle, model_digest, open_bundle, seal, seals
-from laennec.card import Card, Gate
-from laennec.errors import GateFailed, UsageError
-from laennec.labels import LabelSet
-from laennec.loader import Part, reload
+from laennec import family, gating, graphs, hardware, mixing, operating, progress, storage
+from laennec.bundle import CARD, Bundle, dump, model_digest, open_bundle, seal, seals
+from laennec.card import Card, Fastest, Gate, Limits, Quantisation
+from laennec.errors import MissingExtra, UsageError
+from laennec.loader import Feed, Part, reload
+from laennec.quantising import Quantiser
 from laennec.runtime import infer, start
 from laennec.version import VERSION
 
-AUROC_LOST = 0.002
-FLIPPED = 0.01
-ROUNDING = 1e-3  # largest difference of any probability where the precision stays the same
-_FOLDS = 5
+AUTO = "auto"
+SEARCH = "quantisation.json"
 _CALIBRATION_IMAGES = 256
+_ROUNDS = 30
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What one backend made of the parent in one precision."""
+
+    backend: str
+    precision: str
+    files: dict[str, bytes]
+    after: np.ndarray
+    gate: Gate
+    how: Quantisation | None = None
+    tried: tuple[mixing.Tried, ...] = ()
 
 
 def export(
     bundle: Bundle | str | Path,
     backend: str = "onnxruntime",
-    precision: str = "fp32",
+    precision: str = "",
     *,
     out: str | Path,
     root: str | Path | None = None,
-    auroc_lost: float = AUROC_LOST,
-    flipped: float = FLIPPED,
+    limits: Limits | None = None,
+    thorough: bool = False,
 ) -> Bundle:
-    """Export a bundle, fit its thresholds to its parent's decisions on validation, and seal it if the gate holds.
+    """Export a bundle, fit temperature and thresholds to its parent's answers, and seal it if the gate holds.
 
     Args:
         bundle: the parent, fp32.
-        backend: the runtime to export to.
-        precision: ``fp32`` or ``int8``, as the backend offers.
+        backend: the runtime to export to; ``auto`` makes every one but the parent's own, in every precision or the one
+            named, and takes the fastest on this machine for one image whose gate holds.
+        precision: ``fp32``, ``bf16`` or ``int8``, as the backend offers; the plain one by default.
         out: an empty or new folder; if it holds this very export, that is returned.
         root: where the data lies now, if it moved since the training.
-        auroc_lost: largest validation AUROC the gate lets go.
-        flipped: largest share of validation images decided otherwise, each model at its own threshold, the child's
-            fitted on other patients.
+        limits: of the gate; each model decides at its own threshold, the child's fitted on other patients.
+        thorough: of int8, try all settings instead of stopping at the first whose gate holds.
 
     Raises:
         UsageError: `out` is taken, or the backend does not make that precision.
+        MissingExtra: the backend's library is not installed.
         GateFailed: the gate does not hold; nothing is sealed.
     """
     parent = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    member, out = family.member("backends", backend), Path(out)
-    done = _finished(out, parent, backend, precision, (auroc_lost, flipped))
+    limits, out = limits or Limits(), Path(out)
+    wanted = _wanted(parent.card, backend, precision)
+    done = _finished(out, parent, backend, wanted, limits)
     if done is not None:
         return done
     feed = reload(parent, ("train", "val"), root)
-    val, labels = feed.part("val"), parent.card.labels
-    calibration = _calibration_images(feed.part("train"), parent.recipe.seed)
-    progress.say(f"exporting {parent.name} to {backend} {precision}")
-    files = member.export(parent.card, parent.model_files(), precision, calibration)
-    before = infer(start(parent), val, parent.name)
-    after = infer(member.start(parent.card, files, 0), val, out.name)
-    limits = (auroc_lost, flipped, ROUNDING if precision == parent.card.precision else None)
-    gate = _gate(val, parent.card, before, after, limits)
-    progress.say(
-        f"gate on {gate.images} validation images: AUROC {gate.auroc_parent:.4f} -> {gate.auroc:.4f}, "
-        f"{gate.flipped:.2%} of decisions flipped, largest difference {gate.largest_difference:.2g}"
-    )
-    if not gate.passed:
-        raise GateFailed(
-            f"the {precision} model does not decide like '{parent.name}' on {gate.images} validation images: AUROC "
-            f"{gate.auroc_parent:.4f} -> {gate.auroc:.4f} (may lose {auroc_lost}), "
-            f"{round(gate.flipped * gate.images)} decisions flipped (may be {int(flipped * gate.images)}), "
-            f"largest difference {gate.largest_difference:.2g}",
-            "train longer or on more images, or allow more with --auroc-lost and --flipped",
-        )
-    bound_to = (feed.split.digest, model_digest(seals(files)))
+    before = infer(start(parent), feed.part("val"), parent.name)
+    made, fastest = _made(parent, before, feed, wanted, limits, thorough)
     card = parent.card.model_copy(
         update={
-            "backend": backend,
-            "precision": precision,
+            "backend": made.backend,
+            "precision": made.precision,
             "parent": parent.digest,
-            "operating_points": operating.follow(
-                parent.card.operating_points, labels, val.values, before, after, bound_to=bound_to
-            ),
-            "gate": gate,
+            "gate": made.gate,
+            "quantisation": made.how,
+            "fastest": fastest,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "laennec": VERSION,
         }
     )
+    return _sealed(parent, card, made, before, feed, out)
+
+
+def _wanted(parent: Card, backend: str, precision: str) -> list[tuple[str, str]]:
+    """Backends and precisions to make."""
+    if parent.precision != "fp32":
+        raise UsageError(f"the parent is {parent.precision} already", "export from the fp32 bundle it came from")
+    if backend != AUTO:
+        member = family.member("backends", backend)
+        member.ready()
+        offered = member.PRECISIONS
+        if (precision or "fp32") not in offered:
+            raise UsageError(f"{backend} makes no '{precision or 'fp32'}'", f"it makes: {', '.join(offered) or 'none'}")
+        return [(backend, precision or "fp32")]
+    found = []
+    for name in family.names("backends"):
+        member = family.member("backends", name)
+        try:
+            member.ready()
+        except MissingExtra as error:
+            progress.say(f"{name} is left out: {error.message}")
+            continue
+        if member.CALIBRATES:
+            found += [(name, p) for p in member.PRECISIONS if precision in {"", p}]
+    if not found:
+        raise UsageError(f"no backend makes '{precision}'", "laennec list backends")
+    return found
+
+
+def _made(
+    parent: Bundle,
+    before: np.ndarray,
+    feed: Feed,
+    wanted: list[tuple[str, str]],
+    limits: Limits,
+    thorough: bool,
+) -> tuple[_Made, Fastest | None]:
+    """The one export wanted, or the fastest of several whose gate holds.
+
+    Raises:
+        GateFailed: none holds.
+    """
+    val, files = feed.part("val"), parent.model_files()
+    quantiser = Quantiser(_calibration_images(feed.part("train"), parent.recipe.seed))
+    made: list[_Made] = []
+    for backend, precision in wanted:
+        known = next((m.how for m in made if m.how is not None and m.gate.passed), None)
+        made.append(_one(parent.card, files, (backend, precision), quantiser, val, before, limits, known, thorough))
+        progress.say(f"{backend} {precision}: {gating.told(made[-1].gate)}")
+    held = [m for m in made if m.gate.passed]
+    if not held:
+        worst = made[0]
+        raise gating.failed(
+            worst.gate,
+            f"the {worst.precision} model"
+            if len(made) == 1
+            else f"each of {len(made)} exports, {worst.backend} first,",
+            parent.name,
+            "train longer or on more images, or allow more with --auroc-lost, --flipped and --ece-gained",
+        )
+    if len(wanted) == 1:
+        return held[0], None
+    times = _times(parent.card, held, val)
+    fastest = min(range(len(held)), key=lambda i: times[i])
+    named = {f"{m.backend} {m.precision}": round(t, 4) for m, t in zip(held, times, strict=True)}
+    progress.say("fastest for one image: " + ", ".join(f"{name} {t:.2f} ms" for name, t in named.items()))
+    return held[fastest], Fastest(processor=hardware.processor(), threads=os.cpu_count() or 1, milliseconds=named)
+
+
+def _one(
+    parent: Card,
+    files: dict[str, bytes],
+    wanted: tuple[str, str],
+    quantiser: Quantiser,
+    val: Part,
+    before: np.ndarray,
+    limits: Limits,
+    known: Quantisation | None,
+    thorough: bool,
+) -> _Made:
+    backend, precision = wanted
+    member = family.member("backends", backend)
+    progress.say(f"exporting to {backend} {precision}")
+    if precision == "int8":
+        found = mixing.search(member, parent, files, quantiser, val, before, limits, first=known, thorough=thorough)
+        how = found.how if member.CALIBRATES else None
+        return _Made(backend, precision, found.files, found.after, found.gate, how, found.tried)
+    made = member.export(parent, files, precision, quantiser, mixing.settings()[0])
+    card = parent.model_copy(update={"backend": backend, "precision": precision})
+    after = infer(member.start(card, made, 0), val, f"{backend} {precision}")
+    same = limits.model_copy(update={"difference": gating.ROUNDING}) if precision == parent.precision else limits
+    return _Made(backend, precision, made, after, gating.hold(val, parent, before, after, same))
+
+
+def _times(parent: Card, made: list[_Made], val: Part) -> list[float]:
+    """Median milliseconds of one image for each, interleaved."""
+    image, sessions = val.batch(slice(0, 1)), []
+    for one in made:
+        card = parent.model_copy(update={"backend": one.backend, "precision": one.precision})
+        sessions.append(family.member("backends", one.backend).start(card, one.files, 0))
+    for session in sessions:
+        for _ in range(_WARM_UP):
+            session.run(image)
+    taken = np.zeros((len(sessions), _ROUNDS))
+    for turn in range(_ROUNDS):
+        for number, session in enumerate(sessions):
+            started = time.perf_counter()
+            session.run(image)
+            taken[number, turn] = 1000 * (time.perf_counter() - started)
+    return [float(np.median(row)) for row in taken]
+
+
+def _sealed(parent: Bundle, card: Card, made: _Made, before: np.ndarray, feed: Feed, out: Path) -> Bundle:
+    """Bring the model to its parent's temperature where its precision changed, bind thresholds to it, and seal it."""
+    val, labels, files, after = feed.part("val"), parent.card.labels, dict(made.files), made.after
+    if made.gate.limits.difference is None and graphs.GRAPH in files:
+        heat = gating.temperature_of(labels, before, after)
+        files[graphs.GRAPH] = graphs.tempered(files[graphs.GRAPH], heat, labels.exclusive)
+        card = card.model_copy(update={"temperature": card.temperature * heat})
+        after = gating.tempered(labels, after, heat)
+    if made.tried:
+        files[SEARCH] = dump([one.model_dump(mode="json") for one in made.tried])
+    bound_to = (feed.split.digest, model_digest(seals(files)))
+    points = operating.follow(parent.card.operating_points, labels, val.values, before, after, bound_to=bound_to)
     with storage.building(out, (out / CARD).is_file) as work:
-        seal(work, card, files)
+        seal(work, card.model_copy(update={"operating_points": points}), files)
     return open_bundle(out)
 
 
-def _finished(out: Path, parent: Bundle, backend: str, precision: str, limits: tuple[float, float]) -> Bundle | None:
+def _finished(out: Path, parent: Bundle, backend: str, wanted: list[tuple[str, str]], limits: Limits) -> Bundle | None:
     """The bundle in `out` if it is this very export; `UsageError` if `out` holds anything else."""
     if not (out / CARD).is_file():
         storage.check_free(out)
         return None
     bundle = open_bundle(out)
-    gate = bundle.card.gate
-    same = (bundle.card.parent, bundle.card.backend, bundle.card.precision) == (parent.digest, backend, precision)
-    if same and gate is not None and (gate.auroc_lost_limit, gate.flipped_limit) == limits:
+    card, gate = bundle.card, bundle.card.gate
+    same = card.parent == parent.digest and (card.backend, card.precision) in wanted
+    same = same and (card.fastest is not None) == (backend == AUTO and len(wanted) > 1)
+    if same and gate is not None and gate.limits.model_copy(update={"difference": None}) == limits:
         progress.say(f"{out} holds this very export already; delete it to export again")
         return bundle
     raise UsageError(f"{out} holds another bundle", "take another --out, or delete that folder")
@@ -115,51 +238,3 @@ def _finished(out: Path, parent: Bundle, backend: str, precision: str, limits: t
 def _calibration_images(train: Part, seed: int) -> np.ndarray:
     chosen = np.random.default_rng(seed).permutation(len(train))[:_CALIBRATION_IMAGES]
     return train.batch(np.sort(chosen))
-
-
-def _flips(val: Part, labels: LabelSet, before: np.ndarray, after: np.ndarray, threshold: float) -> float:
-    """Share of validation images decided otherwise, the child's threshold fitted on other patients each time.
-
-    Fitted and counted on the same images the share would come out too small; five folds of patients part the two.
-    """
-    _, positive, _ = decisions.decide(labels, before, threshold)
-    score, _, _ = decisions.decide(labels, after, 0.5)
-    patients = sorted({sample.patient for sample in val.samples})
-    fold_of = {patient: number % _FOLDS for number, patient in enumerate(patients)}
-    fold = np.array([fold_of[sample.patient] for sample in val.samples])
-    flipped = np.zeros(len(val), dtype=bool)
-    for number in range(_FOLDS):
-        here = fold == number
-        if here.any() and not here.all():
-            own = decisions.follow_threshold(positive[~here], score[~here], threshold)
-            flipped[here] = decisions.differ(labels, before[here], after[here], (threshold, own))
-    return float(flipped.mean())
-
-
-def _gate(
-    val: Part, parent: Card, before: np.ndarray, after: np.ndarray, limits: tuple[float, float, float | None]
-) -> Gate:
-    """Hold a child's probabilities on validation against its parent's.
-
-    `limits` are AUROC lost, share of decisions flipped, and the largest difference of any probability.
-    """
-    truth = decisions.truth_of(parent.labels, val.values)
-    aurocs = [
-        intervals.delong(truth, decisions.decide(parent.labels, probabilities, 0.5)[0]).value or 0.0
-        for probabilities in (before, after)
-    ]
-    flipped = _flips(val, parent.labels, before, after, parent.operating_point.threshold)
-    difference = float(np.abs(before - after).max())
-    return Gate(
-        images=len(val),
-        largest_difference=difference,
-        auroc_parent=aurocs[0],
-        auroc=aurocs[1],
-        flipped=flipped,
-        auroc_lost_limit=limits[0],
-        flipped_limit=limits[1],
-        largest_difference_limit=limits[2],
-        passed=aurocs[0] - aurocs[1] <= limits[0]
-        and flipped <= limits[1]
-        and (limits[2] is None or difference <= limits[2]),
-    )

@@ -182,6 +182,7 @@ def _seen(member: Bundle, file: str, weight: float, threshold: float) -> MemberS
         preprocess=member.card.preprocess,
         weight=weight,
         threshold=threshold,
+        narrowed=member.card.pruning is not None and member.card.pruning.narrowed,
     )
 
 

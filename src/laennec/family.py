@@ -19,9 +19,16 @@ from types import ModuleType
 
 from laennec.errors import UnknownName
 
-FAMILIES = ("datasets", "models", "tasks", "backends", "trackers")
+FAMILIES = ("datasets", "models", "tasks", "backends", "trackers", "meters")
 
-_SINGULAR = {"datasets": "data set", "models": "model", "tasks": "task", "backends": "backend", "trackers": "tracker"}
+_SINGULAR = {
+    "datasets": "data set",
+    "models": "model",
+    "tasks": "task",
+    "backends": "backend",
+    "trackers": "tracker",
+    "meters": "meter",
+}
 
 
 def _built_in(family: str) -> dict[str, str]:

@@ -6,17 +6,12 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from laennec.noun import Noun
 from laennec.results import ClassFigures, Epoch, Estimate
 from laennec.samples import PartName
 
 
-class _Noun(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Trial(_Noun):
+class Trial(Noun):
     """One bundle of a run, trained with one seed, judged on the test part.
 
     Attributes:
@@ -52,7 +47,7 @@ class Trial(_Noun):
         return areas.index(max(known)) + 1 if known else None
 
 
-class Against(_Noun):
+class Against(Noun):
     """A run held against the reference on the same images.
 
     Attributes:
@@ -70,7 +65,7 @@ class Against(_Noun):
     flipped: float
 
 
-class Speed(_Noun):
+class Speed(Noun):
     """An export and its parent, timed in one interleaved run: milliseconds for one image, images per second."""
 
     latency: float
@@ -81,7 +76,7 @@ class Speed(_Noun):
     hardware: str
 
 
-class RunFound(_Noun):
+class RunFound(Noun):
     """One run: what it was, and its trials.
 
     Attributes:
@@ -126,7 +121,7 @@ class RunFound(_Noun):
         return stdev(known) if len(known) > 1 else None
 
 
-class Ground(_Noun):
+class Ground(Noun):
     """The data some runs share; runs on other data or labels stand on another ground, and are not tested against these.
 
     Attributes:
@@ -153,7 +148,7 @@ class Ground(_Noun):
     of_labels: dict[str, int]
 
 
-class Failure(_Noun):
+class Failure(Noun):
     """A run that did not end, and why; `folder` names its seed too."""
 
     run: str
@@ -162,14 +157,14 @@ class Failure(_Noun):
     hint: str = ""
 
 
-class Difference(_Noun):
+class Difference(Noun):
     """A key of the recipes that is not the same in all runs, and its value by run."""
 
     key: str
     values: dict[str, str]
 
 
-class StudyReport(_Noun):
+class StudyReport(Noun):
     """What a study found.
 
     Attributes:

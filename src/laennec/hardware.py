@@ -11,10 +11,11 @@ from pathlib import Path
 @cache
 def describe() -> str:
     """Processor, cores and system, for example ``AMD EPYC, 2 cores, Linux x86_64``."""
-    return f"{_processor()}, {os.cpu_count() or 1} cores, {platform.system()} {platform.machine()}"
+    return f"{processor()}, {os.cpu_count() or 1} cores, {platform.system()} {platform.machine()}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name as its maker tells it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

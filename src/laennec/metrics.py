@@ -119,6 +119,11 @@ def _weighted_ece(weights: Floats, truth: Floats, score: Floats) -> Floats:
     return ece
 
 
+def calibration_error(truth: Floats, score: Floats) -> float:
+    """Expected calibration error over `BINS` equal bins of the score, of images whose truth is known (1 or 0)."""
+    return float(_weighted_ece(np.ones((1, len(score))), truth, score)[0])
+
+
 def _weighted_brier(weights: Floats, truth: Floats, score: Floats) -> Floats:
     brier: Floats = weights @ ((score - truth) ** 2) / weights.sum(axis=1)
     return brier

@@ -192,24 +192,72 @@ def load_deployed(card: Card, files: Mapping[str, bytes]) -> Deployed | Joined:
     """The network or ensemble a card describes with its weights (`files` are the bundle's, by name), ready to run.
 
     Raises:
-        UntrustedBundle: weights are missing, or do not fit the architecture the card names.
+        UntrustedBundle: weights are missing, or do not fit the architecture the card names; where the card says that
+            channels were pruned, they may be narrower than it, and in nothing else differ.
     """
     task = family.member("tasks", card.task)
     if card.ensemble is None:
         network = Network(card.model, card.preprocess, len(card.labels), start=False)
-        return Deployed(_filled(network, files, WEIGHTS), task, card.labels).eval()
+        narrowed = card.pruning is not None and card.pruning.narrowed
+        return Deployed(_filled(network, files, WEIGHTS, card, narrowed), task, card.labels).eval()
     members = []
     for seen in card.ensemble.members:
         network = Network(seen.model, seen.preprocess, len(card.labels), start=False)
-        members.append(Deployed(_filled(network, files, seen.file), task, card.labels))
+        members.append(Deployed(_filled(network, files, seen.file, card, seen.narrowed), task, card.labels))
     return Joined(members, card.labels, card.ensemble).eval()
 
 
-def _filled(network: Network, files: Mapping[str, bytes], name: str) -> Network:
+def _filled(network: Network, files: Mapping[str, bytes], name: str, card: Card, narrowed: bool) -> Network:
     if name not in files:
         raise UntrustedBundle(f"the bundle is for torch but holds no {name}", "make the bundle again")
     try:
-        network.load_state_dict(load(files[name]))
+        weights = load(files[name])
+        if narrowed:
+            narrow(network, weights)
+        network.load_state_dict(weights)
+        if narrowed:  # widths that do not go together show when it runs, and only then
+            with torch.inference_mode():
+                answer = network.eval()(torch.zeros(1, 1, card.preprocess.size, card.preprocess.size))
+            if answer.shape != (1, len(card.labels)):
+                raise ValueError("another number of labels")
     except (RuntimeError, ValueError, SafetensorError) as error:
         raise UntrustedBundle("the weights do not fit the architecture the card names", "make it again") from error
     return network
+
+
+def narrow(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Give a network's convolutions, dense layers and batch normalisations the widths of `weights`, by name.
+
+    The values are not read; every other layer is left as it is.
+
+    Raises:
+        ValueError: a layer would become wider than it is, empty, or of another rank or kernel.
+    """
+    for name, layer in network.named_modules():
+        if not isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
+            continue
+        start = f"{name}." if name else ""
+        for own, tensor in [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]:
+            new = weights.get(start + own)
+            if new is None or new.shape == tensor.shape:
+                continue
+            # of a convolution the kernel stays as it is
+            fits = new.ndim == tensor.ndim and new.shape[2:] == tensor.shape[2:]
+            if not fits or not all(0 < n <= o for n, o in zip(new.shape[:2], tensor.shape[:2], strict=True)):
+                raise ValueError(f"{start}{own} has shape {list(new.shape)}, the layer {list(tensor.shape)}")
+            smaller = torch.empty(new.shape, dtype=tensor.dtype, device=tensor.device)
+            setattr(layer, own, nn.Parameter(smaller) if isinstance(tensor, nn.Parameter) else smaller)
+        _state_widths(layer)
+
+
+def _state_widths(layer: nn.Conv2d | nn.Linear | nn.BatchNorm2d) -> None:
+    """Make a layer's attributes say what its tensors have become."""
+    if isinstance(layer, nn.Linear):
+        layer.out_features, layer.in_features = layer.weight.shape
+    elif isinstance(layer, nn.BatchNorm2d):
+        layer.num_features = len(layer.weight) if layer.weight is not None else layer.num_features
+    else:
+        outputs, inputs = layer.weight.shape[:2]
+        if layer.groups == layer.in_channels > 1:  # depthwise: as many groups as inputs, before and after
+            layer.groups = outputs * layer.in_channels // layer.out_channels
+        layer.out_channels, layer.in_channels = outputs, inputs * layer.groups

@@ -28,7 +28,7 @@ from laennec.storage import digest
 LOCATOR = "7e15a8bcabf812025e3320ca9082a177b55b43618580b224a3b86ef08546a936"
 
 Channels = float | tuple[float, float, float]
-_LATER = ("frame", "margin", "equalise", "locator")
+_LATER = ("frame", "margin", "equalise", "locator", "decode")
 
 
 class Preprocess(BaseModel):
@@ -41,6 +41,10 @@ class Preprocess(BaseModel):
         frame: ``whole`` takes the picture as it is, ``lungs`` first cuts it to the box around both lungs; where no
             lungs are found it stays whole, and the answer says so.
         margin: added to the box of the lungs on each side, share of the box's width or height.
+        decode: ``full`` decodes every pixel of a file; ``reduced`` decodes a JPEG at the smallest of the scales 1, 1/2,
+            1/4 and 1/8 (of its cosine transform) at which both sides are still at least `least_side`, and its
+            luminance alone: faster, for pictures much larger than `size`, with pixels that differ a little. Other
+            formats are decoded in full.
         equalise: spread the grey levels of the framed picture evenly (histogram equalisation at 256 levels).
         channels: 1, or 3 where a backbone expects colour (the grey plane is repeated inside the graph).
         mean: subtracted after division by 255, in [-1, 1]; one number, or three for three channels.
@@ -55,6 +59,7 @@ class Preprocess(BaseModel):
     frame: Literal["whole", "lungs"] = "whole"
     margin: float = Field(default=0.08, ge=0.0, le=0.5, allow_inf_nan=False)
     equalise: bool = False
+    decode: Literal["full", "reduced"] = "full"
     channels: Literal[1, 3] = 1
     mean: Channels = 0.5
     std: Channels = 0.25
@@ -101,13 +106,25 @@ class Preprocess(BaseModel):
         return plain
 
     @property
+    def least_side(self) -> int | None:
+        """Pixels that a side must keep when a file is decoded at a reduced scale; None where it is decoded in full.
+
+        Twice the model's side, three times where the frame cuts to the lungs, for that leaves about half of each side.
+        """
+        if self.decode == "full":
+            return None
+        return self.size * (3 if self.frame == "lungs" else 2)
+
+    @property
     def pixel_digest(self) -> str:
         """Digest of what decides the decoded pixels (`size`, `resize`, the framing with the network behind it, the
-        equalisation), and of nothing else: the key of the image cache.
+        equalisation, the decoding), and of nothing else: the key of the image cache.
         """
         pixels: dict[str, Any] = {"size": self.size, "resize": self.resize}
         if self.frame == "lungs":
             pixels |= {"frame": self.frame, "margin": self.margin, "locator": LOCATOR}
         if self.equalise:
             pixels["equalise"] = True
+        if self.decode == "reduced":
+            pixels["decode"] = self.decode
         return digest(pixels)

@@ -35,7 +35,7 @@ from laennec.sections import (
 )
 from laennec.storage import digest
 
-_S = TypeVar("_S", bound=Section)
+_M = TypeVar("_M", bound=BaseModel)
 
 
 class _Choice(Section):
@@ -55,10 +55,7 @@ def _choice(kind: str, value: Any) -> dict[str, Any]:
         raise UsageError(f"[{_SECTION_OF[kind]}] needs a name", f"known: {', '.join(family.names(kind))}")
     options_type = family.member(kind, value["name"]).Options
     options = {key: option for key, option in value.items() if key != "name"}
-    try:
-        checked = options_type.model_validate(options)
-    except ValidationError as error:
-        raise explain(error, options_type, f"{_SECTION_OF[kind]} ({value['name']})") from error
+    checked = of_section(options_type, options, f"{_SECTION_OF[kind]} ({value['name']})")
     return {"name": value["name"], "options": checked.model_dump(mode="json")}
 
 
@@ -124,10 +121,7 @@ class Recipe(Section):
         Raises:
             UsageError: an unknown key, a wrong type, a value out of range; names the key and the known ones.
         """
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            raise explain(error, cls, "recipe") from error
+        return of_section(cls, values, "recipe")
 
     @classmethod
     def read(cls, path: str | Path, changes: Sequence[str] = ()) -> Self:
@@ -136,14 +130,7 @@ class Recipe(Section):
         Raises:
             UsageError: no such file, not TOML, or not a recipe.
         """
-        path = Path(path)
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            raise UsageError(f"cannot read the recipe {path}", "give the path of a TOML file") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path.name} is not valid TOML: {error}", "correct that line") from error
-        values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem))
+        values = from_toml(path, "recipe")
         for change in changes:
             apply_change(values, change)
         return cls.parse(values)
@@ -185,6 +172,26 @@ class Recipe(Section):
     def digest(self) -> str:
         """SHA-256 of the recipe with every default filled in."""
         return digest(self.model_dump(mode="json"))
+
+
+def from_toml(path: str | Path, what: str) -> dict[str, Any]:
+    """The values of a TOML file; where it gives no ``name``, that is the file's, other signs made hyphens.
+
+    Args:
+        what: the file's kind, as an error calls it: "recipe" or "study".
+
+    Raises:
+        UsageError: no such file, or not TOML.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"cannot read the {what} {path}", "give the path of a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name} is not valid TOML: {error}", "correct that line") from error
+    values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem))
+    return values
 
 
 def toml_of(values: Mapping[str, Any]) -> str:
@@ -248,7 +255,7 @@ def _set(values: Any, path: list[str], value: Any, key: str) -> None:
         raise UsageError(f"'{key}' does not lead to a value", "sections are joined by dots: phases.0.epochs=3")
 
 
-def of_section(section: type[_S], values: Mapping[str, Any], where: str) -> _S:
+def of_section(section: type[_M], values: Mapping[str, Any], where: str) -> _M:
     """One section from plain values. Raises `UsageError` that names the key and the known ones."""
     try:
         return section.model_validate(dict(values))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from laennec.noun import Noun
 
 
-class _Noun(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Estimate(_Noun):
+class Estimate(Noun):
     """A figure with its interval.
 
     Attributes:
@@ -36,7 +34,7 @@ class Estimate(_Noun):
         return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 
-class OperatingPoint(_Noun):
+class OperatingPoint(Noun):
     """A decision threshold, frozen with what it was fitted on.
 
     Attributes:
@@ -58,7 +56,7 @@ class OperatingPoint(_Noun):
     model_digest: str
 
 
-class Refused(_Noun):
+class Refused(Noun):
     """An input that could not be read: which, the stable code of the reason, and the reason in words."""
 
     id: str
@@ -66,7 +64,7 @@ class Refused(_Noun):
     reason: str
 
 
-class Prediction(_Noun):
+class Prediction(Noun):
     """The answer for one image.
 
     Attributes:
@@ -90,7 +88,7 @@ class Prediction(_Noun):
     milliseconds: float
 
 
-class ClassFigures(_Noun):
+class ClassFigures(Noun):
     """Figures of one label: its images and precision, recall, F1, AUROC one against the rest."""
 
     label: str
@@ -101,7 +99,7 @@ class ClassFigures(_Noun):
     auroc: Estimate
 
 
-class ReliabilityBin(_Noun):
+class ReliabilityBin(Noun):
     """One bin of the reliability diagram: mean score, observed frequency of the positive finding, images."""
 
     score: float
@@ -109,7 +107,7 @@ class ReliabilityBin(_Noun):
     n: int
 
 
-class Mistake(_Noun):
+class Mistake(Noun):
     """An image decided wrongly; `certainty` in [0, 1] is how far its score lies beyond the threshold."""
 
     id: str
@@ -119,7 +117,7 @@ class Mistake(_Noun):
     certainty: float
 
 
-class Report(_Noun):
+class Report(Noun):
     """A model judged on one part of one split.
 
     Attributes:
@@ -168,7 +166,7 @@ class Report(_Noun):
     laennec: str
 
 
-class Epoch(_Noun):
+class Epoch(Noun):
     """One line of a training's history."""
 
     phase: str
@@ -182,7 +180,7 @@ class Epoch(_Noun):
     best: bool
 
 
-class Trial(_Noun):
+class Trial(Noun):
     """One trial of a search: the values tried, and the validation AUROC they reached.
 
     Attributes:
@@ -201,7 +199,7 @@ class Trial(_Noun):
     reason: str = ""
 
 
-class Search(_Noun):
+class Search(Noun):
     """A search over a recipe's ranges. Figures are of validation: the winner's are flattered by having won."""
 
     recipe: str
@@ -214,7 +212,7 @@ class Search(_Noun):
     laennec: str
 
 
-class ComparisonRow(_Noun):
+class ComparisonRow(Noun):
     """One bundle in a comparison. Latency in milliseconds for a batch of one; throughput in images per second.
 
     `against_first` holds p values of paired tests against the first row: ``auroc_delong``, ``decisions_mcnemar``, and
@@ -236,7 +234,7 @@ class ComparisonRow(_Noun):
     against_first: dict[str, float]
 
 
-class Comparison(_Noun):
+class Comparison(Noun):
     """Bundles side by side on the same images, timed in one interleaved run."""
 
     part: Literal["train", "val", "test"]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from laennec import progress, storage
-from laennec.errors import UsageError, extra
-from laennec.predictor import Predictor
-from laennec.results import Prediction, Refused
+from laennec import progress, storage, tables
+from laennec.errors import UsageError
+from laennec.predictor import Predictor, Stretch
+from laennec.results import Refused
+from laennec.version import VERSION
 
 _HIDDEN = "."
-_RISKY = ("=", "+", "-", "@", "\t", "\r")
+_STALE = {
+    "listing": "the folder has changed since",
+    "bundle": "they are of another bundle",
+    "point": "they are of another operating point",
+}
 
 
 @dataclass(frozen=True)
@@ -24,120 +30,139 @@ class Scored:
 
     Attributes:
         refused_table: a CSV of the refused with code and reason; None when none was.
+        seconds: wall time of this run.
+        rate: files a second in this run; 0 when nothing was left to do.
+        continued: files that an earlier run, cut short, had done.
     """
 
     images: int
     refused: tuple[Refused, ...]
     table: Path
     refused_table: Path | None
+    seconds: float = 0.0
+    rate: float = 0.0
+    continued: int = 0
 
 
-def score(predictor: Predictor, source: str | Path, out: str | Path) -> Scored:
-    """Score every file below a folder, or one file, in the order of their names.
+def score(
+    predictor: Predictor, source: str | Path, out: str | Path, batch: int = 16, decoders: int | None = None
+) -> Scored:
+    """Score every file below a folder, or one file: the files of a folder by name, then its folders by name.
 
     Columns: file, label, positive, score, threshold, operating_point, one ``p_<label>`` a label, bundle. A file that
-    is no readable image is refused with its reason; the rest is done.
+    is no readable image is refused with its reason; the rest is done. Rows are kept on disk as they are made
+    (`laennec.tables`): run again after it was cut short, with the same bundle and an unchanged folder, it goes on where
+    it stopped, and the table ends the same.
+
+    Args:
+        predictor: the bundle, at an operating point.
+        source: folder, searched to the bottom; names that begin with a dot are passed over.
+        out: the table, ``.csv`` or ``.parquet``; replaced.
+        batch: images the model is given at a time, at least 1.
+        decoders: processes that decode; see `Predictor.stretches`.
 
     Raises:
-        UsageError: no such folder, no file in it, or `out` is neither ``.csv`` nor ``.parquet``.
+        UsageError: no such folder, no file in it, a batch below 1, or `out` cannot be written or is neither ``.csv``
+            nor ``.parquet``.
+        StorageFull: the device has no room; run again, it goes on where it stopped.
     """
+    started = time.monotonic()
     source, out = Path(source), Path(out)
-    if out.suffix.lower() not in {".csv", ".parquet"}:
-        raise UsageError(f"cannot write results as '{out.suffix}'", "name the result .csv or .parquet")
-    if out.suffix.lower() == ".parquet":
-        with extra("parquet"):
-            import pyarrow  # noqa: F401  asked for before the work, not after
-    ours = {out.resolve(), _refused_table(out).resolve()}
-    files = [path for path in _files(source) if path.resolve() not in ours]
+    if batch < 1:
+        raise UsageError(f"a batch of {batch} images is none", "take 1 or more")
     base = source if source.is_dir() else source.parent
-    refused: list[Refused] = []
-    with progress.track("scoring", len(files)) as step:
-
-        def rows() -> Iterator[dict[str, Any]]:
-            for path, answer in zip(files, predictor.predict_many(files), strict=True):
-                step.advance()
-                name = storage.text_of(path.relative_to(base).as_posix())
-                if isinstance(answer, Refused):
-                    refused.append(answer.model_copy(update={"id": name}))
-                else:
-                    yield _row(answer, name)
-
-        columns = _columns(predictor.bundle.card.labels.names)
-        scored = (_write_csv if out.suffix.lower() == ".csv" else _write_parquet)(out, columns, rows())
-    table = _refused_table(out)
-    if refused:
-        _write_csv(table, ("id", "code", "reason"), (r.model_dump() for r in refused))
-    else:
-        table.unlink(missing_ok=True)
-    return Scored(scored, tuple(refused), out, table if refused else None)
-
-
-def _refused_table(out: Path) -> Path:
-    return out.with_name(f"{out.name}.refused.csv")
-
-
-def _files(source: Path) -> list[Path]:
-    if source.is_file():
-        return [source]
-    if not source.is_dir():
-        raise UsageError(f"there is no folder {source}", "give a folder of images, or one image")
-    found = []
-    for folder, folders, names in os.walk(source):
-        folders[:] = sorted(f for f in folders if not f.startswith(_HIDDEN))
-        found += [Path(folder) / name for name in sorted(names) if not name.startswith(_HIDDEN)]
-    if not found:
-        raise UsageError(f"{source} holds no file", "give a folder of images")
-    return found
-
-
-def _columns(labels: Sequence[str]) -> tuple[str, ...]:
-    fixed = ("file", "label", "positive", "score", "threshold", "operating_point")
-    return (*fixed, *(f"p_{label}" for label in labels), "bundle")
-
-
-def _row(answer: Prediction, name: str) -> dict[str, Any]:
-    return {
-        "file": name,
-        "label": answer.label,
-        "positive": int(answer.positive),
-        "score": answer.score,
-        "threshold": answer.threshold,
-        "operating_point": answer.operating_point,
-        **{f"p_{label}": p for label, p in answer.probabilities.items()},
-        "bundle": answer.bundle_digest,
+    names, listing = _listed(source, {path.resolve() for path in tables.files_of(out)})
+    work = {
+        "laennec": VERSION,
+        "bundle": predictor.bundle.digest,
+        "point": [predictor.point.rule, predictor.point.threshold],
+        "listing": listing,
     }
+    with tables.Growing(out, work, _columns(predictor.bundle.card.labels.names)) as table:
+        continued = table.done
+        if table.stale:
+            why = _STALE.get(table.stale, "they are of another version of laennec")
+            progress.say(f"the unfinished results beside {out.name} are not gone on with: {why}")
+        elif continued:
+            progress.say(f"going on with {out.name} after {continued} of {len(names)} files")
+        with progress.track("scoring", len(names) - continued) as step:
+            paths = (base / names[n] for n in range(continued, len(names)))
+            for stretch in predictor.stretches(paths, batch, decoders, notes=False):
+                told = [storage.text_of(name) for name in names[table.done : table.done + len(stretch.names)]]
+                refused = ((told[n], error.code, error.message) for n, error in sorted(stretch.refused.items()))
+                table.add(len(told), _rows(predictor, stretch, told), refused)
+                step.note(f"{(table.done - continued) / (time.monotonic() - started):.0f} images/s")
+                step.advance(len(told))
+        left_out = tuple(Refused(id=name, code=code, reason=reason) for name, code, reason in table.finish())
+    seconds = time.monotonic() - started
+    return Scored(
+        table.rows,
+        left_out,
+        out,
+        table.refused_table if left_out else None,
+        seconds,
+        (len(names) - continued) / seconds,
+        continued,
+    )
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> int:
-    count = 0
-    with storage.replacing(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: _harmless(value) for key, value in row.items()})
-            count += 1
-    return count
+def _listed(source: Path, ours: set[Path]) -> tuple[list[str], str]:
+    """Names of the files below `source`, ``/`` between folders, and a digest of names, sizes and times of change."""
+    if not source.exists():
+        raise UsageError(f"there is no folder {source}", "give a folder of images, or one image")
+    names, state, endings = [], hashlib.sha256(), tuple(path.name for path in ours)
+    for name, size, changed in _walk(str(source), "") if source.is_dir() else [(source.name, *_facts(source.stat()))]:
+        if name.endswith(endings) and (source / name).resolve() in ours:
+            continue
+        names.append(name)
+        state.update(storage.canonical([storage.text_of(name), size, changed]))
+    if not names:
+        raise UsageError(f"{source} holds no file", "give a folder of images")
+    return names, state.hexdigest()
 
 
-def _harmless(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_RISKY) else value
+def _walk(folder: str, below: str) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of change of every file, each folder's own files before those of the folders in it."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted((e for e in found if not e.name.startswith(_HIDDEN)), key=lambda e: e.name)
+    except OSError:  # a folder nobody may look into is passed over
+        return
+    folders = []
+    for entry in entries:
+        if entry.is_dir():
+            if not entry.is_symlink():
+                folders.append(entry.name)
+            continue
+        try:
+            facts = _facts(entry.stat())
+        except OSError:  # a link that leads nowhere is refused when it is read
+            facts = (-1, -1)
+        yield below + entry.name, *facts
+    del entries
+    for name in folders:
+        yield from _walk(f"{folder}/{name}", f"{below}{name}/")
 
 
-def _write_parquet(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]], group: int = 4096) -> int:
-    import pyarrow
-    from pyarrow import parquet
+def _facts(seen: os.stat_result) -> tuple[int, int]:
+    return seen.st_size, seen.st_mtime_ns
 
-    count = 0
-    waiting: list[dict[str, Any]] = []
-    kinds = {"positive": pyarrow.int8()} | {c: pyarrow.string() for c in ("file", "label", "operating_point", "bundle")}
-    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in columns])
-    with storage.replacing(path) as part, parquet.ParquetWriter(part, schema) as writer:
-        for row in rows:
-            waiting.append(row)
-            count += 1
-            if len(waiting) == group:
-                writer.write_table(pyarrow.Table.from_pylist(waiting, schema))
-                waiting = []
-        writer.write_table(pyarrow.Table.from_pylist(waiting, schema))
-    return count
+
+def _columns(labels: Sequence[str]) -> dict[str, type]:
+    fixed = {
+        "file": str,
+        "label": str,
+        "positive": int,
+        "score": float,
+        "threshold": float,
+        "operating_point": str,
+    }
+    return {**fixed, **{f"p_{label}": float for label in labels}, "bundle": str}
+
+
+def _rows(predictor: Predictor, stretch: Stretch, names: Sequence[str]) -> Iterator[list[Any]]:
+    point, digest = predictor.point, predictor.bundle.digest
+    read = (name for place, name in enumerate(names) if place not in stretch.refused)
+    columns = (stretch.labels, stretch.positive.tolist(), stretch.score.tolist(), stretch.probabilities.tolist())
+    for name, label, positive, value, probabilities in zip(read, *columns, strict=True):
+        yield [name, label, int(positive), value, point.threshold, point.rule, *probabilities, digest]

@@ -21,7 +21,7 @@ class Head(Section):
         dropout: chance of dropping a feature before each dense layer.
     """
 
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(), strict=False)
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(default=(), strict=False)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 

@@ -7,15 +7,13 @@ refused in a recipe is refused here: unknown or repeated keys, wrong types, NaN.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from laennec.errors import UsageError
-from laennec.recipe import explain
+from laennec.recipe import from_toml, of_section
 from laennec.sections import Section
 
 _RUN = re.compile(r"\{([A-Za-z0-9][A-Za-z0-9_-]*)\}")
@@ -49,12 +47,14 @@ class Export(Section):
         precision: of the exported model.
         auroc_lost: largest validation AUROC the gate lets go.
         flipped: largest share of flipped validation decisions.
+        ece_gained: largest calibration error the gate lets come in.
     """
 
     backend: str = "onnxruntime"
-    precision: Literal["fp32", "int8"] = "fp32"
-    auroc_lost: float = 0.002
-    flipped: float = 0.01
+    precision: Literal["fp32", "bf16", "int8"] = "fp32"
+    auroc_lost: float = Field(default=0.002, ge=0.0, le=1.0)
+    flipped: float = Field(default=0.01, ge=0.0, le=1.0)
+    ece_gained: float = Field(default=0.01, ge=0.0, le=1.0)
 
 
 class Run(Section):
@@ -155,10 +155,7 @@ class Study(Section):
         Raises:
             UsageError: an unknown key, a wrong type, a run that names no earlier one; names the key and the known ones.
         """
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            raise explain(error, cls, "study") from error
+        return of_section(cls, values, "study")
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -167,18 +164,10 @@ class Study(Section):
         Raises:
             UsageError: no such file, not TOML, or not a study.
         """
-        path = Path(path)
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            raise UsageError(f"cannot read the study {path}", "give the path of a TOML file") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path.name} is not valid TOML: {error}", "correct that line") from error
-        values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem))
-        study = cls.parse(values)
+        study, folder = cls.parse(from_toml(path, "study")), Path(path).parent
         runs = [
-            run.model_copy(update={"recipe": str(path.parent / run.recipe)})
-            if run.recipe.endswith(".toml") and (path.parent / run.recipe).is_file()
+            run.model_copy(update={"recipe": str(folder / run.recipe)})
+            if run.recipe.endswith(".toml") and (folder / run.recipe).is_file()
             else run
             for run in study.runs
         ]

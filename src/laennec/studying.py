@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from laennec import loader, page, progress, shelf, storage
 from laennec.bundle import CARD, Bundle, open_bundle
+from laennec.card import Limits
 from laennec.comparison import compare
 from laennec.conversion import export
 from laennec.errors import LaennecError, StorageFull, UsageError
@@ -159,8 +160,7 @@ def _run(step: Step, done: dict[str, Done], place: _Place) -> Done:
             how.precision,
             out=step.folder,
             root=place.root,
-            auroc_lost=how.auroc_lost,
-            flipped=how.flipped,
+            limits=Limits(auroc_lost=how.auroc_lost, flipped=how.flipped, ece_gained=how.ece_gained),
         )
     trackers, experiment = place.trackers, place.experiment
     report = judged(bundle, "test", root=place.root, language=place.language, trackers=trackers, experiment=experiment)

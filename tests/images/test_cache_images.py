@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from laennec.errors import LaennecError, StorageFull
-from laennec.images import Decoded, cache, cache_build, decoded, load
+from laennec.images import Decoded, cache, decoded, decoding, load
 from laennec.preprocess import Preprocess
 from laennec.samples import Sample
 
@@ -182,14 +182,14 @@ def test_a_map_outlives_the_rebuilding(store: Path, tmp_path: Path) -> None:
 
 WORKER = """
 import sys, os, signal, time
-from laennec.images import cache_worker
-load = cache_worker.load
+from laennec.images import decoder
+load = decoder.load
 def fragile(path, preprocess):
     if path.name.startswith("é007"): os.kill(os.getpid(), signal.SIGKILL)
     if path.name.startswith("é031"): time.sleep(60)
     return load(path, preprocess)
-cache_worker.load = fragile
-raise SystemExit(cache_worker.main())
+decoder.load = fragile
+raise SystemExit(decoder.main())
 """
 
 
@@ -198,14 +198,9 @@ def test_a_decoder_that_dies_or_hangs_costs_one_image(
 ) -> None:
     samples = samples_in(tmp_path / "images", 80)
     (tmp_path / "worker.py").write_text(WORKER)
-    popen = subprocess.Popen
-
-    def other(command: list[str], **options: object) -> object:
-        return popen([sys.executable, str(tmp_path / "worker.py")], **options)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(cache_build, "_PATIENCE", 1.5)
+    monkeypatch.setattr(decoding, "PATIENCE", 1.5)
     with monkeypatch.context() as faulty:
-        faulty.setattr(cache_build.subprocess, "Popen", other)
+        faulty.setattr(decoding, "COMMAND", (sys.executable, str(tmp_path / "worker.py")))
         found = decoded(samples, SMALL, workers=2)
     assert [(r.id[:4], r.code) for r in found.refused] == [("é007", "decoder_died"), ("é031", "timeout")]
     assert len(found.kept) == 78
@@ -216,19 +211,14 @@ def test_a_decoder_that_dies_or_hangs_costs_one_image(
 
 
 def test_workers_that_do_not_start_are_said(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    popen = subprocess.Popen
-
-    def broken(command: list[str], **options: object) -> object:
-        return popen([sys.executable, "-c", "raise SystemExit('no such thing')"], **options)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(cache_build.subprocess, "Popen", broken)
+    monkeypatch.setattr(decoding, "COMMAND", (sys.executable, "-c", "raise SystemExit('no such thing')"))
     with pytest.raises(LaennecError, match="does not start") as caught:
         decoded(samples_in(tmp_path / "images", 70), SMALL)
     assert "no such thing" in caught.value.hint
 
 
 def test_workers_do_not_import_torch() -> None:
-    script = "import sys, laennec.images.cache_worker; print('torch' in sys.modules, 'pydicom' in sys.modules)"
+    script = "import sys, laennec.images.decoder; print('torch' in sys.modules, 'pydicom' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert done.stdout.split() == ["False", "False"]
 
@@ -252,13 +242,8 @@ def test_a_disk_that_fills_under_the_workers(store: Path, tmp_path: Path, monkey
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
     samples = samples_in(tmp_path / "images", 70)
-    launch = cache_build.Build.launch
-
-    def onto_a_full_device(build: cache_build.Build) -> subprocess.Popen[str]:
-        build.pixels = Path("/dev/full")
-        return launch(build)
-
-    monkeypatch.setattr(cache_build.Build, "launch", onto_a_full_device)
+    apart = cache._apart
+    monkeypatch.setattr(cache, "_apart", lambda array, *rest: apart(Path("/dev/full"), *rest))
     with pytest.raises(StorageFull):
         decoded(samples, SMALL, workers=2)
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from laennec import onnxfile
 from laennec.errors import ImageError, UntrustedBundle
-from laennec.images import cache_build, decoded, framing, load, lungs, read, to_input
+from laennec.images import decoded, decoding, framing, load, lungs, read, to_input
 from laennec.images.lungs import Lungs, lungs_of
 from laennec.preprocess import LOCATOR, Preprocess
 from laennec.samples import Sample
@@ -105,20 +105,15 @@ def test_another_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 WORKER = """
 import sys
 from pathlib import Path
-from laennec.images import cache_worker, lungs
+from laennec.images import decoder, lungs
 lungs.SHIPPED.path = Path("nowhere") / "lungs.onnx"
-raise SystemExit(cache_worker.main())
+raise SystemExit(decoder.main())
 """
 
 
 def test_workers_without_the_network_end_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "worker.py").write_text(WORKER)
-    popen = subprocess.Popen
-
-    def other(command: list[str], **options: object) -> object:
-        return popen([sys.executable, str(tmp_path / "worker.py")], **options)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(cache_build.subprocess, "Popen", other)
+    monkeypatch.setattr(decoding, "COMMAND", (sys.executable, str(tmp_path / "worker.py")))
     path = tmp_path / "a.png"
     path.write_bytes(corpus.saved(corpus.noise((40, 40))))
     samples = [Sample(str(i), path, (0.0,), "a") for i in range(70)]

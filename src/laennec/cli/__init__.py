@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from laennec.cli import data, line, look, search, studies
+from laennec.cli import compress, data, line, look, search, studies
 from laennec.errors import LaennecError
 from laennec.version import VERSION
 
@@ -29,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 line.add_to(app)
+compress.add_to(app)
 look.add_to(app)
 data.add_to(app)
 studies.add_to(app)

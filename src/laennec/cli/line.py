@@ -110,23 +110,31 @@ def ensemble(
 def export(
     bundle: Annotated[Path, typer.Argument(help="Folder of an fp32 bundle.")],
     out: Annotated[Path, typer.Option(help="Folder of the new bundle.")],
-    backend: Annotated[str, typer.Option(help="The runtime; see `laennec list backends`.")] = "onnxruntime",
-    precision: Annotated[str, typer.Option(help="fp32 or int8.")] = "fp32",
+    backend: Annotated[
+        str, typer.Option(help="The runtime, see `laennec list backends`; auto takes the fastest here that passes.")
+    ] = "onnxruntime",
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16 or int8, as the backend offers; fp32 by default, any of them with auto.")
+    ] = "",
     root: _Root = None,
-    auroc_lost: Annotated[float, typer.Option(help="Largest validation AUROC the gate lets go.")] = 0.002,
-    flipped: Annotated[float, typer.Option(help="Largest share of flipped validation decisions.")] = 0.01,
+    auroc_lost: Annotated[float, typer.Option(min=0, help="Largest validation AUROC the gate lets go.")] = 0.002,
+    flipped: Annotated[float, typer.Option(min=0, max=1, help="Largest share of flipped validation decisions.")] = 0.01,
+    ece_gained: Annotated[float, typer.Option(min=0, help="Largest calibration error the gate lets come in.")] = 0.01,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="int8: try all settings, not only until one passes.")
+    ] = False,
 ) -> None:
     """Export a bundle to a runtime, quantise it, and hold it against its parent."""
+    from laennec import gating
+    from laennec.card import Limits
     from laennec.conversion import export as run
 
-    made = run(bundle, backend, precision, out=out, root=root, auroc_lost=auroc_lost, flipped=flipped)
-    gate = made.card.gate
-    typer.echo(f"bundle: {made.path}  ({made.digest[:12]}, {made.megabytes:.2f} MB)")
-    if gate is not None:
-        typer.echo(
-            f"gate:   passed on {gate.images} validation images: AUROC {gate.auroc_parent:.4f} -> {gate.auroc:.4f}, "
-            f"{gate.flipped:.2%} flipped, largest difference {gate.largest_difference:.2g}"
-        )
+    limits = Limits(auroc_lost=auroc_lost, flipped=flipped, ece_gained=ece_gained)
+    made = run(bundle, backend, precision, out=out, root=root, limits=limits, thorough=thorough)
+    card = made.card
+    typer.echo(f"bundle: {made.path}  ({made.digest[:12]}, {card.backend} {card.precision}, {made.megabytes:.2f} MB)")
+    if card.gate is not None:
+        typer.echo(f"passed: {gating.told(card.gate)}")
 
 
 def compare(

@@ -51,13 +51,19 @@ def score(
     out: Annotated[Path, typer.Option(help="Results, .csv or .parquet.")],
     at: _Rule = None,
     threads: _Threads = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Images the model is given at a time.")] = 16,
 ) -> int:
-    """Score a folder into a table. Unreadable files are listed beside it; exit code 3 if there are any."""
+    """Score a folder into a table. Unreadable files are listed beside it; exit code 3 if there are any.
+
+    Cut short, it goes on where it stopped when it is run again.
+    """
     from laennec.predictor import open as open_predictor
     from laennec.scoring import score as run
 
-    scored = run(open_predictor(bundle, at, threads), folder, out)
-    typer.echo(f"scored:  {scored.images} images -> {scored.table}")
+    scored = run(open_predictor(bundle, at, threads), folder, out, batch)
+    typer.echo(
+        f"scored:  {scored.images} images -> {scored.table} ({scored.seconds:.1f} s, {scored.rate:.0f} images/s)"
+    )
     if scored.refused:
         typer.echo(f"refused: {len(scored.refused)} files -> {scored.refused_table}")
         for item in scored.refused[:5]:
@@ -66,7 +72,9 @@ def score(
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="datasets, models, tasks, backends, trackers, recipes or studies.")],
+    what: Annotated[
+        str, typer.Argument(help="datasets, models, tasks, backends, trackers, meters, recipes or studies.")
+    ],
     as_json: _Json = False,
 ) -> None:
     """Name what there is to choose from."""

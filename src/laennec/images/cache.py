@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laennec import progress, storage
-from laennec.errors import LaennecError
-from laennec.images.cache_build import Build
+from laennec.errors import ImageError, LaennecError
+from laennec.images.decoding import Answer, Decoders, cores, write_row
+from laennec.images.resize import load
 from laennec.preprocess import Preprocess
 from laennec.results import Refused
 from laennec.samples import Sample
@@ -147,12 +149,15 @@ def _build(part: Path, samples: Sequence[Sample], preprocess: Preprocess, worker
             os.posix_fallocate(stream.fileno(), 0, n * row_bytes)
         stream.truncate(n * row_bytes)
     images = [sample.path.absolute() for sample in samples]
-    with progress.track("decoding images", n) as step:
-        build = Build(pixels, preprocess, images, step)
-        if workers is None:
-            workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        apart = workers > 0 and n >= _FEW
-        refusals = build.apart(min(workers, -(-n // 32))) if apart else build.here()
+    workers = cores() if workers is None else workers
+    apart = workers > 0 and n >= _FEW
+    answers = _apart(pixels, preprocess, images, min(workers, n // 32)) if apart else _here(pixels, preprocess, images)
+    refusals: dict[int, tuple[str, str]] = {}
+    with progress.track("decoding images", n) as step, closing(answers):
+        for answer in answers:
+            if answer.code:
+                refusals[answer.row] = (answer.code, answer.reason)
+            step.advance()
     kept = [row for row in range(n) if row not in refusals]
     header: dict[str, Any] = {
         "version": _VERSION,
@@ -165,6 +170,28 @@ def _build(part: Path, samples: Sequence[Sample], preprocess: Preprocess, worker
         "sha256": _close_up(pixels, kept, row_bytes),
     }
     storage.write_json(part / "header.json", header)
+
+
+def _here(array: Path, preprocess: Preprocess, images: Sequence[Path]) -> Generator[Answer]:
+    """Decode ``images[row]`` into row `row` of the array, in this process."""
+    with array.open("rb+", buffering=0) as stream:
+        for row, path in enumerate(images):
+            try:
+                pixels, _ = load(path, preprocess)
+            except ImageError as error:
+                yield Answer(row, 0.0, error.code, error.message)
+                continue
+            write_row(stream, row, pixels.data.cast("B"))
+            yield Answer(row, 0.0)
+
+
+def _apart(array: Path, preprocess: Preprocess, images: Sequence[Path], workers: int) -> Generator[Answer]:
+    """The same in processes of their own, in the order they are done."""
+    with Decoders(array, preprocess, workers, strict=True) as decoders:
+        for row, path in enumerate(images):
+            decoders.ask(row, str(path))
+        for _ in images:
+            yield decoders.answer()
 
 
 def _close_up(pixels: Path, kept: list[int], row_bytes: int) -> str:

@@ -216,8 +216,13 @@ def _codes(values: NDArray[Any], layout: Layout, bits: int, lossy: bool) -> NDAr
             whole &= np.uint16(2 * sign - 1)
             whole ^= np.uint16(sign)
             whole -= np.uint16(sign)
-        return (whole & mask) ^ np.uint16(1 << (stored - 1))
-    return np.minimum(whole, mask) if lossy and bits > stored else whole & mask
+        whole &= mask
+        whole ^= np.uint16(1 << (stored - 1))
+        return whole
+    if lossy and bits > stored:
+        return np.minimum(whole, mask, out=whole)
+    whole &= mask
+    return whole
 
 
 def _by_pydicom(found: Elements, layout: Layout, syntax: str) -> NDArray[Any]:

@@ -9,6 +9,8 @@ hold; the picture is then a look-up.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,8 @@ PADDING, PADDING_LIMIT = 0x00280120, 0x00280121
 INTENT, LUT_SHAPE = 0x00080068, 0x20500020
 _DESCRIPTOR, _LUT_DATA = 0x00283002, 0x00283006
 _LUT_TAGS = frozenset({_DESCRIPTOR, _LUT_DATA})
+
+_BLOCK = 16_384  # pixels
 
 Values = NDArray[np.float64]
 
@@ -48,17 +52,33 @@ def grey(codes: NDArray[np.uint16], found: Elements, layout: Layout) -> tuple[ND
     """
     lowest = -(1 << (layout.stored - 1)) if layout.signed else 0
     stored = np.arange(lowest, lowest + (1 << layout.stored), dtype=np.float64)
-    present = np.bincount(codes.ravel(), minlength=stored.size) > 0
     padding = _padding(found, layout, stored)
+
+    @cache
+    def present() -> NDArray[np.bool_]:
+        """Which values the picture holds; a pass over the picture, so only on demand."""
+        seen = np.zeros(stored.size, bool)
+        seen[codes.ravel()] = True
+        return seen
+
     done: Done = {}
     values, bounds = _modality(found, layout, stored, done)
-    light = _voi(found, layout, values, bounds, present=present & ~padding, done=done)
+    light = _voi(found, layout, values, bounds, present=lambda: present() & ~padding, done=done)
     inverted = layout.photometric == "MONOCHROME1" or found.text(LUT_SHAPE) == "INVERSE"
     if inverted:
         light = 1 - light
     light[padding] = 0
-    done |= {"inverted": inverted, "padding": bool((present & padding).any())}
-    return light.astype(np.float32)[codes], done
+    done |= {"inverted": inverted, "padding": bool(padding.any() and (present() & padding).any())}
+    return _light_of(codes, light.astype(np.float32)), done
+
+
+def _light_of(codes: NDArray[np.uint16], light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``light[codes]``, a block at a time, so that what a look-up makes on its way stays in the processor's cache."""
+    flat, shown = codes.ravel(), np.empty(codes.size, np.float32)
+    for at in range(0, flat.size, _BLOCK):
+        # codes lie within the bits, so that "clip" alters none and only spares a check
+        light.take(flat[at : at + _BLOCK], out=shown[at : at + _BLOCK], mode="clip")
+    return shown.reshape(codes.shape)
 
 
 def _padding(found: Elements, layout: Layout, stored: Values) -> NDArray[np.bool_]:
@@ -97,10 +117,10 @@ def _voi(
     values: Values,
     bounds: tuple[float, float],
     *,
-    present: NDArray[np.bool_],
+    present: Callable[[], NDArray[np.bool_]],
     done: Done,
 ) -> Values:
-    """Values to light in [0, 1]; `bounds` are the ends of their range, `present` marks those in the picture."""
+    """Values to light in [0, 1]; `bounds` are the ends of their range, `present` tells those in the picture."""
     item = found.item(VOI_LUT, _LUT_TAGS)
     table = _table(item, signed=bool(values.min() < 0)) if item is not None else None
     if table is not None:
@@ -120,7 +140,7 @@ def _voi(
         low, high = bounds
     else:
         done["window"] = "full range"
-        shown = values[present]
+        shown = values[present()]
         low, high = (float(shown.min()), float(shown.max())) if shown.size else bounds
     if high <= low:
         return np.zeros_like(values)

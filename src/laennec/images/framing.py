@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from laennec.images import lungs
+from laennec.images.lungs import Lungs, find
 from laennec.images.picture import Done
 from laennec.preprocess import Preprocess
 
@@ -23,7 +23,7 @@ def framed(pixels: NDArray[np.float32], preprocess: Preprocess) -> tuple[NDArray
     """
     done: Done = {}
     if preprocess.frame == "lungs":
-        found = lungs.find(pixels)
+        found = find(pixels)
         left, top, right, bottom = cut(found, preprocess.margin, pixels.shape)
         pixels = pixels[top:bottom, left:right]
         done = {"frame": "whole" if found.doubt else "lungs", "lung_share": round(found.share, 4)}
@@ -36,7 +36,7 @@ def framed(pixels: NDArray[np.float32], preprocess: Preprocess) -> tuple[NDArray
     return pixels, done
 
 
-def cut(found: lungs.Lungs, margin: float, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+def cut(found: Lungs, margin: float, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Left, top, right, bottom in pixels, far sides not included, of a box with `margin` times its side added on each
     side, inside a picture of `shape` ``[rows, columns]``. At least one pixel remains.
     """

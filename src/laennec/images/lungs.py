@@ -125,19 +125,34 @@ def lungs_of(probabilities: NDArray[np.float32]) -> Lungs:
 
 def _without_strays(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
     """Without the components (4-neighbourhood) that are small beside the largest, and how many those kept are."""
-    name = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
-    while True:
-        wide = np.pad(name, 1)
-        spread = np.maximum.reduce([wide[1:-1, 1:-1], wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:]])
-        spread = np.where(mask, spread, 0)
-        if np.array_equal(spread, name):
-            break
-        name = spread
-    size = np.bincount(name.ravel())
-    size[0] = 0
-    large = (size > 0) & (size >= _STRAY * size.max())
-    kept: NDArray[np.bool_] = large[name]
-    return kept, int(large.sum())
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8))
+    rows, starts = np.nonzero(edges == 1)
+    stops = np.nonzero(edges == -1)[1]
+    runs = list(zip(rows.tolist(), starts.tolist(), stops.tolist(), strict=True))
+    parent = list(range(len(runs)))
+
+    def root(run: int) -> int:
+        while parent[run] != run:
+            parent[run] = run = parent[parent[run]]
+        return run
+
+    above = 0  # of the runs in the row above, the first that may still touch
+    for run, (row, start, stop) in enumerate(runs):
+        while above < run and (runs[above][0] < row - 1 or (runs[above][0] == row - 1 and runs[above][2] <= start)):
+            above += 1
+        other = above
+        while other < run and runs[other][0] == row - 1 and runs[other][1] < stop:
+            parent[root(other)] = root(run)
+            other += 1
+    size = [0] * len(runs)
+    for run, (_, start, stop) in enumerate(runs):
+        size[root(run)] += stop - start
+    least = _STRAY * max(size, default=0)
+    kept = np.zeros_like(mask)
+    for run, (row, start, stop) in enumerate(runs):
+        if size[root(run)] >= least:
+            kept[row, start:stop] = True
+    return kept, sum(n > 0 and n >= least for n in size)
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -4,8 +4,14 @@ Colour becomes luminance by the Rec. 601 weights in integers, so that a grey pic
 values. Transparency is composed on black. A 16-bit grey PNG keeps its 16 bits; 16-bit colour is read at 8. Colour
 profiles and gamma are ignored: radiographs in these formats are written for the screen as they are.
 
+A JPEG may be decoded at a reduced scale: the decoder leaves out the higher frequencies of each block of 8 x 8 pixels,
+so that a picture at 1/4 costs a fraction of the whole. Its luminance is then read as the file holds it, which for a
+grey picture saved as colour is the same value.
+
 `done` holds besides the keys of every picture: ``mode`` (Pillow's name for the pixel type), ``colour`` ("none",
-"luminance"), ``alpha`` (true when transparency was composed), ``orientation`` (the EXIF number, 1 to 8, applied).
+"luminance"), ``alpha`` (true when transparency was composed), ``orientation`` (the EXIF number, 1 to 8, applied); where
+a reduced scale was allowed, ``scale`` (1, 2, 4 or 8: by how much each side was reduced; ``width`` and ``height`` are
+those of the picture as decoded).
 """
 
 from __future__ import annotations
@@ -48,8 +54,11 @@ def check_size(width: int, height: int, limits: Limits) -> None:
         )
 
 
-def read_raster(data: bytes, kind: str, limits: Limits) -> Picture:
+def read_raster(data: bytes, kind: str, limits: Limits, least: int | None = None) -> Picture:
     """The picture in the bytes of a JPEG or PNG file; `kind` is ``"JPEG"`` or ``"PNG"``.
+
+    With `least` a JPEG is decoded at the smallest of the scales 1, 1/2, 1/4 and 1/8 at which both sides have at least
+    that many pixels, and its luminance alone.
 
     Raises:
         ImageError: ``corrupt_image``, ``too_large``, ``many_frames``, ``unsupported_type`` (a JPEG of 12 bits, a
@@ -62,7 +71,7 @@ def read_raster(data: bytes, kind: str, limits: Limits) -> Picture:
     if kind == "JPEG" and (said.bits != 8 or said.kind in (0xC3, 0xF7)):
         raise ImageError("unsupported_type", f"a JPEG of {said.bits} bits or coded without loss", "save it as PNG")
     try:
-        return _decode(data, kind, said)
+        return _decode(data, kind, said, least if kind == "JPEG" else None)
     except ImageError:
         raise
     except MemoryError as error:
@@ -71,19 +80,28 @@ def read_raster(data: bytes, kind: str, limits: Limits) -> Picture:
         raise corrupt(f"the {kind} is truncated or damaged") from error
 
 
-def _decode(data: bytes, kind: str, said: Codestream) -> Picture:
+def _decode(data: bytes, kind: str, said: Codestream, least: int | None) -> Picture:
     # the plugin's class itself, not Image.open: no other format is tried, no size limit but ours applies
     plugin = PngImagePlugin.PngImageFile if kind == "PNG" else JpegImagePlugin.JpegImageFile
     image: Image.Image = plugin(io.BytesIO(data))
     if image.size != (said.width, said.height):
         raise corrupt(f"the {kind} declares two sizes")
-    image.load()
     done: Done = {"format": kind, "bits": said.bits, "mode": image.mode, "photometric": image.mode, "inverted": False}
     done |= {"colour": "none", "alpha": False, "orientation": 1}
+    if least is not None:
+        done["scale"] = scale = _scale(said, least)
+        done["colour"] = "luminance" if image.mode == "RGB" else "none"
+        image.draft("L", (said.width // scale, said.height // scale))
+    image.load()
     turn = _orientation(image)
     pixels = _grey(image, turn, done)
     height, width = pixels.shape
     return Picture(pixels, done | {"width": width, "height": height, "orientation": turn})
+
+
+def _scale(said: Codestream, least: int) -> int:
+    """How many pixels of each side may become one, 1, 2, 4 or 8, if both sides are to keep `least`."""
+    return next((n for n in (8, 4, 2) if -(-min(said.width, said.height) // n) >= least), 1)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -24,12 +24,13 @@ def _bytes_of(source: Path, limits: Limits) -> bytes:
         raise ImageError("not_found", "the file cannot be opened", "check the path and the permissions") from error
 
 
-def read(source: Path | bytes, limits: Limits = _DEFAULT) -> Picture:
+def read(source: Path | bytes, limits: Limits = _DEFAULT, least: int | None = None) -> Picture:
     """The picture in a JPEG, PNG or DICOM file, given by its path or its bytes.
 
     Args:
         source: a path, or the file's whole content.
         limits: what it may cost; checked before decoding.
+        least: pixels that both sides must keep; a JPEG may then be decoded at a reduced scale (`read_raster`).
 
     Raises:
         ImageError: with code ``empty``, ``not_found``, ``unsupported_type``, ``corrupt_image``, ``too_large``,
@@ -46,7 +47,7 @@ def read(source: Path | bytes, limits: Limits = _DEFAULT) -> Picture:
     if kind in ("JPEG", "PNG"):
         from laennec.images.raster import read_raster
 
-        return read_raster(data, kind, limits)
+        return read_raster(data, kind, limits, least)
     if kind != "DICOM":
         raise ImageError(
             "unsupported_type",

@@ -76,7 +76,7 @@ def load(source: Path | bytes, preprocess: Preprocess, limits: Limits = _DEFAULT
         MissingExtra: a compressed DICOM needs the extra ``dicom``.
         UntrustedBundle: lungs are wanted and the network that finds them is not the one shipped.
     """
-    picture = read(source, limits)
+    picture = read(source, limits, preprocess.least_side)
     if is_blank(picture.pixels):
         raise ImageError("blank", "every pixel of the image has the same value", "check the export")
     pixels, done = _input(picture.pixels, preprocess)

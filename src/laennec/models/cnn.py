@@ -7,7 +7,7 @@ runtime can fuse and quantise it. The default has 0.69 M parameters.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,7 +25,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    widths: tuple[int, ...] = Field(default=(24, 48, 96, 192), min_length=1, max_length=6, strict=False)
+    widths: tuple[Annotated[int, Field(ge=1, le=8192)], ...] = Field(
+        default=(24, 48, 96, 192), min_length=1, max_length=6, strict=False
+    )
     blocks: int = Field(default=1, ge=1, le=16)
 
 

@@ -6,7 +6,7 @@ it has two dense layers after them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,7 +26,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    widths: tuple[int, ...] = Field(default=(32, 64, 128, 256), min_length=1, max_length=8, strict=False)
+    widths: tuple[Annotated[int, Field(ge=1, le=8192)], ...] = Field(
+        default=(32, 64, 128, 256), min_length=1, max_length=8, strict=False
+    )
     norm: bool = False
     pool: Literal["average", "flatten"] = "average"
 

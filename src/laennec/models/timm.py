@@ -29,7 +29,7 @@ class Options(BaseModel):
     """Attributes:
     backbone: a name timm knows, with or without a weights tag (``mobilenetv3_small_100.lamb_in1k``).
     weights: ``none``, ``pretrained``, or the path of a safetensors file. No default: say what you start from.
-    drop_path: stochastic depth, where the backbone has it.
+    drop_path: largest chance of leaving out a block (stochastic depth), where the backbone has it.
     width: channels of a MobileNet as a share of the published network's, for widths timm has no name for: with
         ``mobilenetv1_100`` or ``mobilenetv2_100``, and no pretrained weights.
     dense: keep VGG's two dense layers of 4096 before the classifier; false averages its last convolution instead.
@@ -39,7 +39,7 @@ class Options(BaseModel):
 
     backbone: str
     weights: str
-    drop_path: float = 0.0
+    drop_path: float = Field(default=0.0, ge=0.0, lt=1.0)
     width: float = Field(default=1.0, gt=0.0, le=4.0)
     dense: bool = True
 

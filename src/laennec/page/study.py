@@ -10,8 +10,8 @@ from rich.text import Text
 
 from laennec import plots
 from laennec.findings import Ground, RunFound, StudyReport
-from laennec.page import study_plots
 from laennec.page.html import SHARES, render
+from laennec.page.study_plots import colour, cost_of_quality, ink, learning_curves, roc_curves
 from laennec.page.text import RESEARCH, add_row, plain_table
 from laennec.page.voice import LANGUAGES, Language, Voice
 from laennec.results import Estimate
@@ -61,8 +61,8 @@ def _body(report: StudyReport, voice: Voice) -> dict[str, Any]:
         "shares": SHARES,
         "several": len(report.seeds) > 1,
         "absent": Estimate(value=None, n=0),
-        "colour": study_plots.colour,
-        "ink": study_plots.ink,
+        "colour": colour,
+        "ink": ink,
         "figures": _figures(report, main, voice),
         "classes": [_by_label(runs) for runs in on],
     }
@@ -71,9 +71,9 @@ def _body(report: StudyReport, voice: Voice) -> dict[str, Any]:
 def _figures(report: StudyReport, main: Sequence[RunFound], voice: Voice) -> dict[str, Any]:
     words = voice.plot_words()
     return {
-        "roc": [study_plots.roc_curves(report, report.on(ground), voice) for ground in report.grounds],
-        "cost": study_plots.cost_of_quality(report, main, voice),
-        "learning": study_plots.learning_curves(report, voice),
+        "roc": [roc_curves(report, report.on(ground), voice) for ground in report.grounds],
+        "cost": cost_of_quality(report, main, voice),
+        "learning": learning_curves(report, voice),
         "confusion": {
             run.name: plots.confusion_matrix(run.trials[0], words, key=f"{voice.lang}{run.name}")
             for run in report.runs

@@ -1,0 +1,125 @@
+"""OpenVINO on the CPU: the same ONNX graphs in fp32, bf16 or int8; the fastest on most x86 processors.
+
+bf16 computes the fp32 graph in bfloat16 where the processor can (AVX-512 BF16, AMX) and in fp32 where it cannot.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laennec import graphs
+from laennec.backends import Session
+from laennec.errors import MissingExtra, UntrustedBundle
+
+if TYPE_CHECKING:
+    from laennec.card import Card, Quantisation
+    from laennec.quantising import Quantiser
+
+PRECISIONS = ("fp32", "bf16", "int8")
+CALIBRATES = True
+_COMPUTED_IN = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of int8, the layers left in floating point
+_LARGEST = 64
+_KEPT = 3
+
+
+def ready() -> None:
+    """Raises `MissingExtra` if openvino is not installed."""
+    if importlib.util.find_spec("openvino") is None:
+        raise MissingExtra(
+            "this needs the library 'openvino', which is not installed", 'pip install "laennec[openvino]"'
+        )
+
+
+def start(card: Card, files: Mapping[str, bytes], threads: int) -> Session:
+    """Compile the graph for this processor.
+
+    Raises:
+        MissingExtra: openvino is not installed.
+        UntrustedBundle: the runtime refuses the graph, or its input and output are not as the card says.
+    """
+    ready()
+    if graphs.GRAPH not in files:
+        raise UntrustedBundle(f"the bundle is for openvino but holds no {graphs.GRAPH}", "make the bundle again")
+    compiler = _Compiler(card, files[graphs.GRAPH], threads)
+    compiler.of(1)  # a graph that cannot be run is refused now, not at the first image
+    return compiler
+
+
+def export(
+    parent: Card, files: Mapping[str, bytes], precision: str, quantiser: Quantiser, how: Quantisation
+) -> dict[str, bytes]:
+    """The parent as one ONNX graph; an ONNX fp32 parent is quantised as it is.
+
+    Raises:
+        LaennecError: torch cannot express the network as a graph.
+    """
+    graph = graphs.of(parent, files)
+    return {graphs.GRAPH: quantiser.quantised(graph, how) if precision == "int8" else graph}
+
+
+class _Compiler:
+    """One graph compiled for whole batches of 1, 2, 4 … 64 images, each when first asked for.
+
+    With an open batch size the same graph takes up to three times as long.
+    """
+
+    def __init__(self, card: Card, graph: bytes, threads: int) -> None:
+        import openvino
+
+        self._core, self._card, self._graph = openvino.Core(), card, graph
+        self._settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1,
+            "INFERENCE_PRECISION_HINT": _COMPUTED_IN[card.precision],
+        }
+        self._requests: OrderedDict[int, Any] = OrderedDict()
+
+    def of(self, images: int) -> Any:
+        """The request for batches of so many images."""
+        if images not in self._requests:
+            self._requests[images] = self._compiled(images).create_infer_request()
+            if len(self._requests) > _KEPT:
+                self._requests.popitem(last=False)
+        self._requests.move_to_end(images)
+        return self._requests[images]
+
+    def _compiled(self, images: int) -> Any:
+        import openvino
+
+        size, outputs = self._card.preprocess.size, len(self._card.labels)
+        try:
+            model = self._core.read_model(self._graph)
+            model.reshape([images, 1, size, size])
+            compiled = self._core.compile_model(model, "CPU", self._settings)
+        except Exception as error:  # whatever openvino raises, it will not run this graph
+            raise UntrustedBundle(f"{graphs.GRAPH} is refused by openvino", "export the model again") from error
+        fits = (
+            len(compiled.inputs) == len(compiled.outputs) == 1
+            and compiled.input(0).element_type == openvino.Type.u8
+            and list(compiled.output(0).shape) == [images, outputs]
+        )
+        if not fits:
+            raise UntrustedBundle(
+                f"the input or output of {graphs.GRAPH} is not what the card says", "export the model again"
+            )
+        return compiled
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        answers = [self._batch(pixels[at : at + _LARGEST]) for at in range(0, len(pixels), _LARGEST)]
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+    def _batch(self, pixels: np.ndarray) -> np.ndarray:
+        whole = 1 << (len(pixels) - 1).bit_length()
+        if whole > len(pixels):
+            filled = np.zeros((whole, *pixels.shape[1:]), dtype=pixels.dtype)
+            filled[: len(pixels)] = pixels
+        else:
+            filled = pixels
+        answer: np.ndarray = self.of(whole).infer([np.ascontiguousarray(filled)])[0]
+        return answer[: len(pixels)].copy()

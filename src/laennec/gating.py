@@ -1,0 +1,134 @@
+"""The gate: does a derived model still decide like its parent? Asked on validation images only.
+
+What is fitted for the child on these images (its temperature, its threshold) is fitted on other patients than it is
+counted on, in five folds of patients: on the same images the price would come out too small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from laennec import decisions, intervals, metrics
+from laennec.card import Card, Gate, Limits
+from laennec.errors import GateFailed
+from laennec.labels import LabelSet
+from laennec.loader import Part
+
+ROUNDING = 1e-3  # largest difference of any probability where the precision stays the same
+_FOLDS = 5
+_COLDEST, _HOTTEST = 0.25, 4.0
+_SURE = 1e-7
+
+
+def tempered(labels: LabelSet, probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities ``[n, labels]`` as if their logits had been divided by `temperature`; see `graphs.tempered`."""
+    if temperature == 1.0:
+        return probabilities
+    powers = probabilities.astype(np.float64) ** (1 / temperature)
+    whole = powers.sum(axis=1, keepdims=True) if labels.exclusive else powers + (1 - probabilities) ** (1 / temperature)
+    brought: np.ndarray = (powers / whole).astype(np.float32)
+    return brought
+
+
+def temperature_of(labels: LabelSet, before: np.ndarray, after: np.ndarray) -> float:
+    """The temperature, to three digits, that brings a child's probabilities nearest its parent's.
+
+    Least cross-entropy against the parent's answers, by golden section over the logarithm, from 0.25 to 4. The
+    parent's own calibration is kept that way, whatever it is.
+    """
+    wanted = before.astype(np.float64)
+
+    def divergence(log_temperature: float) -> float:
+        given = np.clip(tempered(labels, after, math.exp(log_temperature)).astype(np.float64), _SURE, 1 - _SURE)
+        far = wanted * np.log(given)
+        if not labels.exclusive:
+            far = far + (1 - wanted) * np.log(1 - given)
+        return float(-far.mean())
+
+    low, high, golden = math.log(_COLDEST), math.log(_HOTTEST), (math.sqrt(5) - 1) / 2
+    while high - low > 1e-4:
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        if divergence(left) <= divergence(right):
+            high = right
+        else:
+            low = left
+    best = (low + high) / 2
+    return float(f"{math.exp(best):.3g}") if divergence(best) < divergence(0.0) else 1.0
+
+
+def hold(val: Part, parent: Card, before: np.ndarray, after: np.ndarray, limits: Limits) -> Gate:
+    """Hold a child's probabilities on validation against its parent's.
+
+    Args:
+        val: the validation part.
+        parent: its card: labels, and the threshold it decides by.
+        before: the parent's probabilities ``float32 [n, labels]``.
+        after: the child's, before any temperature. Where `limits.difference` is given the child is an export in the
+            same precision, and no temperature is fitted.
+        limits: what may be lost.
+    """
+    labels = parent.labels
+    truth = decisions.truth_of(labels, val.values)
+    known = ~np.isnan(truth)
+    threshold = parent.operating_point.threshold
+    flips, others = np.zeros(len(val), dtype=bool), after.copy()
+    for here in _folds(val):
+        heat = temperature_of(labels, before[~here], after[~here]) if limits.difference is None else 1.0
+        rest, others[here] = tempered(labels, after[~here], heat), tempered(labels, after[here], heat)
+        _, positive, _ = decisions.decide(labels, before[~here], threshold)
+        own = decisions.follow_threshold(positive, decisions.decide(labels, rest, 0.5)[0], threshold)
+        flips[here] = decisions.differ(labels, before[here], others[here], (threshold, own))
+    scores = [decisions.decide(labels, p, 0.5)[0] for p in (before, others)]
+    aurocs = [intervals.delong(truth, decisions.decide(labels, p, 0.5)[0]).value or 0.0 for p in (before, after)]
+    eces = [metrics.calibration_error(truth[known], score[known]) for score in scores]
+    difference = float(np.abs(before - others).max())
+    return Gate(
+        images=len(val),
+        largest_difference=difference,
+        auroc_parent=aurocs[0],
+        auroc=aurocs[1],
+        ece_parent=eces[0],
+        ece=eces[1],
+        flipped=float(flips.mean()),
+        limits=limits,
+        passed=aurocs[0] - aurocs[1] <= limits.auroc_lost
+        and float(flips.mean()) <= limits.flipped
+        and eces[1] - eces[0] <= limits.ece_gained
+        and (limits.difference is None or difference <= limits.difference),
+    )
+
+
+def _folds(val: Part) -> Iterator[np.ndarray]:
+    """Each fold of patients as flags over the images; folds that would leave nothing to fit on are left out."""
+    patients = sorted({sample.patient for sample in val.samples})
+    fold_of = {patient: number % _FOLDS for number, patient in enumerate(patients)}
+    fold = np.array([fold_of[sample.patient] for sample in val.samples])
+    for number in range(_FOLDS):
+        here = fold == number
+        if here.any() and not here.all():
+            yield here
+
+
+def told(gate: Gate) -> str:
+    """A gate's figures in one line."""
+    return (
+        f"gate on {gate.images} validation images: AUROC {gate.auroc_parent:.4f} -> {gate.auroc:.4f}, "
+        f"{gate.flipped:.2%} of decisions flipped, ECE {gate.ece_parent:.3f} -> {gate.ece:.3f}, "
+        f"largest difference {gate.largest_difference:.2g}"
+    )
+
+
+def failed(gate: Gate, child: str, parent: str, hint: str) -> GateFailed:
+    """The error for a gate that does not hold: what was lost against what may be."""
+    limits = gate.limits
+    return GateFailed(
+        f"{child} does not decide like '{parent}' on {gate.images} validation images: AUROC "
+        f"{gate.auroc_parent:.4f} -> {gate.auroc:.4f} (may lose {limits.auroc_lost}), "
+        f"{round(gate.flipped * gate.images)} decisions flipped (may be {int(limits.flipped * gate.images)}), "
+        f"ECE {gate.ece_parent:.3f} -> {gate.ece:.3f} (may gain {limits.ece_gained}), "
+        f"largest difference {gate.largest_difference:.2g}",
+        hint,
+    )

@@ -1,0 +1,84 @@
+"""The process that decodes images for others: ``python -m laennec.images.decoder``.
+
+A process of its own, started by name, because a pool of `multiprocessing` would run the caller's script again, and
+most scripts that train have no ``if __name__ == "__main__"``.
+
+It reads lines of JSON from stdin: first the job ``{"array", "preprocess", "strict", "notes"}``, then one
+``[row, path]`` an image. It prints ``[]`` once it is ready, then a line an image, in order: ``[seconds, done]`` with
+what was done (null unless notes are wanted), or ``[seconds, code, reason]`` when it is refused; and
+``{"fatal", "message", "hint"}`` when nothing more can be done.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from laennec.errors import ImageError, MissingExtra, UntrustedBundle
+from laennec.images.decoding import write_row
+from laennec.images.resize import load
+from laennec.preprocess import Preprocess
+
+
+def serve(job: dict[str, Any], asked: IO[str], tell: Callable[[Any], None]) -> None:
+    """Decode what `asked` names, line by line, until it ends; `job` and the lines are as the module says.
+
+    Raises:
+        OSError: the array cannot be written.
+        MissingExtra: a library is missing, and the job is strict.
+        UntrustedBundle: lungs are wanted and the network that finds them is not the one shipped.
+    """
+    preprocess = Preprocess.model_validate(job["preprocess"])
+    with Path(job["array"]).open("rb+", buffering=0) as stream:
+        tell([])
+        for line in asked:
+            row, path = json.loads(line)
+            started = time.perf_counter()
+            try:
+                pixels, done = load(Path(path), preprocess)
+            except ImageError as error:
+                tell([time.perf_counter() - started, error.code, error.message])
+                continue
+            except MissingExtra as error:
+                if job["strict"]:
+                    raise
+                tell([time.perf_counter() - started, "missing_extra", f"{error.message}: {error.hint}"])
+                continue
+            write_row(stream, row, pixels.data.cast("B"))
+            tell([time.perf_counter() - started, done if job["notes"] else None])
+
+
+def main() -> int:
+    """Serve one parent until it closes stdin. Exit code 0, or 1 after a fatal message."""
+    # what a native decoder prints must not land among the answers
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii", buffering=1)
+    os.dup2(2, 1)
+
+    def tell(fact: Any) -> None:
+        answers.write(json.dumps(fact) + "\n")
+
+    try:
+        serve(json.loads(sys.stdin.readline()), sys.stdin, tell)
+    except MissingExtra as error:
+        tell({"fatal": "extra", "message": error.message, "hint": error.hint})
+        return 1
+    except UntrustedBundle as error:
+        tell({"fatal": "untrusted", "message": error.message, "hint": error.hint})
+        return 1
+    except (BrokenPipeError, KeyboardInterrupt):  # the parent is gone, or says so to everyone
+        return 1
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        tell({"fatal": "full" if full else "write", "message": os.strerror(error.errno or 0), "hint": ""})
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
