@@ -28,6 +28,7 @@ COMMANDS = [
     "evaluate",
     "export",
     "compare",
+    "cost",
     "ensemble",
     "study",
     "tune",

@@ -27,8 +27,8 @@ SOURCE = str(Path(__file__).parents[1] / "src")
 
 
 @pytest.fixture(scope="module")
-def predictor(trained: Bundle) -> ln.Predictor:
-    return ln.Predictor(trained, threads=1)
+def predictor(quantised: Bundle) -> ln.Predictor:
+    return ln.Predictor(quantised, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +93,21 @@ def test_predict_many_takes_other_processes_for_many_files(
     assert [(a.id, getattr(a, "score", "")) for a in few] == [(a.id, getattr(a, "score", "")) for a in many[: len(few)]]
 
 
-def test_closing_early_ends_the_processes(predictor: ln.Predictor, folder: Path) -> None:
+def test_closing_early_ends_the_processes(
+    predictor: ln.Predictor, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    launch = decoding.Decoders.launch
+
+    def noted(team: decoding.Decoders) -> subprocess.Popen[bytes]:
+        started.append(launch(team))
+        return started[-1]
+
+    monkeypatch.setattr(decoding.Decoders, "launch", noted)
     answers = predictor.predict_many(files_in(folder), 4)
     next(answers)
     answers.close()  # type: ignore[attr-defined]
+    assert started
     children = subprocess.run(
         ["ps", "--ppid", str(os.getpid()), "-o", "args="], check=False, capture_output=True, text=True
     )
@@ -205,21 +216,21 @@ def cut_short(predictor: ln.Predictor, folder: Path, out: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("change", ["folder", "file", "point", "nothing"])
 def test_rows_of_other_work_are_thrown_away_and_that_is_said(
-    trained: Bundle,
+    quantised: Bundle,
     tmp_path: Path,
     change: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder, out = tiny_pictures(tmp_path / "in", patients=10), tmp_path / "out.csv"
-    predictor = ln.Predictor(trained, "balanced", threads=1)
+    predictor = ln.Predictor(quantised, "balanced", threads=1)
     cut_short(predictor, folder, out, monkeypatch)
     if change == "folder":
         (folder / "late.png").write_bytes((folder / "sick" / "p001_0.png").read_bytes())
     elif change == "file":
         os.utime(folder / "sick" / "p001_0.png", ns=(1, 1))
     elif change == "point":
-        predictor = ln.Predictor(trained, "rule_out", threads=1)
+        predictor = ln.Predictor(quantised, "rule_out", threads=1)
     monkeypatch.delenv("LAENNEC_QUIET")
     scored = ln.score(predictor, folder, out, batch=4, decoders=0)
     said = capsys.readouterr().err
@@ -249,6 +260,24 @@ def test_what_a_damaged_disk_left_is_not_trusted(
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
+def test_half_of_what_was_added_last_is_not_gone_on_with(tmp_path: Path) -> None:
+    def rows() -> Any:
+        yield ["c"]
+        raise Cut
+
+    out, columns = tmp_path / "out.csv", {"file": str}
+    with pytest.raises(Cut), tables.Growing(out, {"work": 1}, columns) as table:
+        table.add(2, [["a"]], [("b", "empty", "-")])
+        table._note()
+        table.add(2, rows(), [])
+    with tables.Growing(out, {"work": 1}, columns) as table:
+        assert (table.done, table.rows) == (2, 1)
+        table.add(1, [["=d"]], [])
+        assert table.finish() == [("b", "empty", "-")]
+    assert out.read_text() == "file\na\n'=d\n"
+    assert table.refused_table.read_text() == "id,code,reason\nb,empty,'-\n"
+
+
 def test_two_runs_into_one_table_are_kept_apart(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     first = tables.Growing(tmp_path / "out.csv", {}, {"file": str})
@@ -275,16 +304,16 @@ def test_the_listing_is_in_the_order_of_names_and_spares_our_own_files(predictor
 
 
 def test_score_says_its_rate_and_takes_a_batch(
-    trained: Bundle, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    quantised: Bundle, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from laennec.cli import run
 
-    arguments = ["score", str(trained.path), str(folder), "--out", str(tmp_path / "out.csv"), "--batch", "3"]
+    arguments = ["score", str(quantised.path), str(folder), "--out", str(tmp_path / "out.csv"), "--batch", "3"]
     assert run(arguments) == 3
     said = capsys.readouterr().out
     assert "50 images" in said and "images/s" in said and "refused: 10 files" in said
     with pytest.raises(UsageError, match="batch"):
-        ln.score(ln.Predictor(trained), folder, tmp_path / "out.csv", batch=0)
+        ln.score(ln.Predictor(quantised), folder, tmp_path / "out.csv", batch=0)
 
 
 def test_a_parquet_table_without_a_row_has_its_columns(predictor: ln.Predictor, tmp_path: Path) -> None:
@@ -311,7 +340,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
-def test_memory_does_not_grow_with_the_number_of_files(trained: Bundle, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_number_of_files(quantised: Bundle, tmp_path: Path) -> None:
     picture = tmp_path / "one.png"
     Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save(picture)
     peaks = []
@@ -320,7 +349,7 @@ def test_memory_does_not_grow_with_the_number_of_files(trained: Bundle, tmp_path
         folder.mkdir()
         for n in range(count):
             os.link(picture, folder / f"a-name-of-the-usual-length-{n:06}.png")
-        command = [sys.executable, "-c", MEMORY, str(trained.path), str(folder), str(tmp_path / f"{count}.csv")]
+        command = [sys.executable, "-c", MEMORY, str(quantised.path), str(folder), str(tmp_path / f"{count}.csv")]
         done = subprocess.run(
             command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": SOURCE}, timeout=100
         )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from laennec.card import Limits
     from laennec.comparison import compare
     from laennec.conversion import export
+    from laennec.costing import cost
     from laennec.demonstration import demo
     from laennec.ensembling import ensemble
     from laennec.errors import LaennecError
@@ -53,6 +54,7 @@ _HOME = {
     "Split": "samples",
     "Study": "studies",
     "compare": "comparison",
+    "cost": "costing",
     "demo": "demonstration",
     "evaluate": "evaluation",
     "ensemble": "ensembling",
@@ -81,6 +83,7 @@ __all__ = [
     "Study",
     "__version__",
     "compare",
+    "cost",
     "demo",
     "ensemble",
     "evaluate",

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from laennec.costs import Consumption
 from laennec.errors import UnknownName
 from laennec.labels import LabelSet
 from laennec.noun import Noun
@@ -84,6 +85,7 @@ class TrainingSeen(Noun):
     Attributes:
         learning: parameters that learned, by phase.
         teacher: digest of the bundle whose answers were learned beside the labels.
+        energy: what the training used, stretches that were done again included; None where nothing could tell.
     """
 
     epochs: int
@@ -94,6 +96,7 @@ class TrainingSeen(Noun):
     hardware: str
     threads: int
     validation: dict[str, float | None]
+    energy: Consumption | None = None
 
 
 class Limits(Noun):

@@ -1,18 +1,17 @@
-"""The comparison stage: bundles side by side on the same images, timed in one interleaved run."""
+"""The comparison stage: bundles side by side on the same images, timed and metered in one interleaved run."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from laennec import hardware, loader, page, progress, storage
-from laennec.backends import Session
+from laennec import costing, hardware, loader, measuring, metering, page, progress, storage
 from laennec.bundle import Bundle, open_bundle
+from laennec.costs import Consumption, quoted
 from laennec.errors import UsageError
 from laennec.evaluation import judged
 from laennec.page import Language
@@ -24,9 +23,7 @@ from laennec.version import VERSION
 _ROUNDS = 60
 _BATCH = 32
 _BATCH_ROUNDS = 8
-_WARM_UP = 3
-_CALM = 5  # the 95th percentile over the median, above which something else was running
-_TRIES = 3
+_SECONDS = 1.0  # of work for the energy of each bundle
 
 
 def compare(
@@ -36,11 +33,14 @@ def compare(
     root: str | Path | None = None,
     out: str | Path | None = None,
     language: Language = "en",
+    grid: str | None = None,
+    meters: Sequence[str] | None = None,
 ) -> Comparison:
-    """Compare bundles of one collection and split: quality with intervals and paired tests, size, latency, throughput.
+    """Compare bundles of one collection and split: quality with intervals and paired tests, size, time, energy.
 
     A bundle not yet judged on that part is evaluated first. Timing takes all cores, one bundle after the other in
-    each round, so that a busy machine slows all alike; latency is one image at a time, decoding left out.
+    each round, so that a busy machine slows all alike; latency is one image at a time, decoding left out. Energy is of
+    batches, in stretches that take turns likewise, for 1,000 studies without decoding.
 
     Args:
         bundles: two or more; the first is what the others are held against.
@@ -48,9 +48,12 @@ def compare(
         root: where the data lies now, if it moved.
         out: folder for ``comparison.json`` and ``comparison.html``; the last bundle's by default.
         language: of the page when it opens.
+        grid: the place whose electricity is used, see `laennec.grids.grid`.
+        meters: members of the family of meters; None takes what can run here.
 
     Raises:
-        UsageError: fewer than two bundles, or bundles of different splits.
+        UsageError: fewer than two bundles, bundles of different splits, or a meter that cannot run here.
+        UnknownName: there is no such grid, or no such meter.
     """
     opened = [b if isinstance(b, Bundle) else open_bundle(b) for b in bundles]
     if len(opened) < 2:
@@ -65,25 +68,30 @@ def compare(
                 "may be the other's training images",
                 "compare bundles trained on the same data with the same [split]",
             )
+    metering.meter(grid, meters)  # a grid or meter that is not there is told before the work
     reports = [judged(bundle, split, root=root, language=language) for bundle in opened]
-    models = [(start(bundle), _images(bundle, split, root)) for bundle in opened]
-    for _ in range(_TRIES):
-        latencies, rates = _times(models)
-        if all(np.percentile(row, 95) <= _CALM * np.median(row) for row in latencies):
-            break
-    else:
-        progress.say("warning: these timings are unreliable, another program is using this machine; repeat when idle")
-    rows = tuple(
-        _row(bundle, report, reports[0], latency, rate, float(np.median(latencies[0])))
-        for bundle, report, latency, rate in zip(opened, reports, latencies, rates, strict=True)
-    )
+    sessions, batches = [start(bundle) for bundle in opened], [_images(bundle, split, root) for bundle in opened]
+    ones, calm = measuring.undisturbed(lambda: measuring.single_image(sessions, batches, _ROUNDS))
+    if not calm:
+        progress.say(f"warning: {measuring.DISTURBED}")
+    many = measuring.timed(sessions, batches, _BATCH_ROUNDS)
+    used = measuring.energy(sessions, batches, seconds=_SECONDS, grid=grid, meters=meters)
+    rows: list[ComparisonRow] = []
+    for bundle, report, one, batch, time, energy in zip(opened, reports, ones, batches, many, used, strict=True):
+        rate = 1000 * len(batch) / float(np.median(time))
+        rows.append(_row(bundle, report, one, rate, energy))
     comparison = Comparison(
         part=reports[0].part,
         collection=reports[0].collection,
         images=reports[0].images,
         patients=reports[0].patients,
-        rows=rows,
+        rows=tuple(
+            _beside(row, rows[0], {} if number == 0 else paired(reports[0], report))
+            for number, (row, report) in enumerate(zip(rows, reports, strict=True))
+        ),
         threads=os.cpu_count() or 1,
+        batch=len(batches[0]),
+        warnings=() if calm else (measuring.DISTURBED,),
         hardware=hardware.describe(),
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         laennec=VERSION,
@@ -100,40 +108,30 @@ def _images(bundle: Bundle, split: str, root: str | Path | None) -> np.ndarray:
     return part.batch(slice(0, _BATCH))
 
 
-def _times(models: Sequence[tuple[Session, np.ndarray]]) -> tuple[list[np.ndarray], list[float]]:
-    """Milliseconds ``[rounds]`` for one image and images per second in batches, per model, interleaved."""
-    ones, many = np.zeros((len(models), _ROUNDS)), np.zeros((len(models), _BATCH_ROUNDS))
-    with progress.track("timing", (_ROUNDS + _BATCH_ROUNDS) * len(models)) as step:
-        for session, images in models:
-            for _ in range(_WARM_UP):
-                session.run(images[:1])
-                session.run(images)
-        for times, most in ((ones, 1), (many, _BATCH)):
-            for turn in range(times.shape[1]):
-                for i, (session, images) in enumerate(models):
-                    started = time.perf_counter()
-                    session.run(images[:most])
-                    times[i, turn] = time.perf_counter() - started
-                    step.advance()
-    rates = [len(images) / float(np.median(row)) for (_, images), row in zip(models, many, strict=True)]
-    return [1000 * row for row in ones], rates
-
-
-def _row(
-    bundle: Bundle, report: Report, first: Report, latency: np.ndarray, rate: float, baseline: float
-) -> ComparisonRow:
+def _row(bundle: Bundle, report: Report, times: np.ndarray, rate: float, energy: Consumption | None) -> ComparisonRow:
     return ComparisonRow(
+        **costing.counts(bundle).model_dump(),
+        **quoted(energy, report.metrics["accuracy"].value),
         name=bundle.name,
         bundle_digest=bundle.digest,
         backend=report.backend,
         precision=report.precision,
-        parameters=bundle.card.parameters,
         megabytes=bundle.megabytes,
         metrics=report.metrics,
         threshold=report.operating_point.threshold,
-        latency_p50=float(np.median(latency)),
-        latency_p95=float(np.percentile(latency, 95)),
+        latency_p50=float(np.median(times)),
+        latency_p95=float(np.percentile(times, 95)),
         throughput=rate,
-        speedup=baseline / float(np.median(latency)),
-        against_first={} if report is first else paired(first, report),
+        speedup=1.0,
+        inference=energy,
+        against_first={},
     )
+
+
+def _beside(row: ComparisonRow, first: ComparisonRow, tests: dict[str, float]) -> ComparisonRow:
+    """A row with what it says against the first: speed, energy, paired tests; of the first itself, nothing."""
+    saved = None
+    if row is not first and row.watt_hours is not None and first.watt_hours:
+        saved = 1 - row.watt_hours / first.watt_hours
+    against = {"speedup": first.latency_p50 / row.latency_p50, "energy_saved": saved, "against_first": tests}
+    return row.model_copy(update=against)

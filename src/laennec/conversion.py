@@ -52,6 +52,7 @@ def export(
     root: str | Path | None = None,
     limits: Limits | None = None,
     thorough: bool = False,
+    like: Bundle | None = None,
 ) -> Bundle:
     """Export a bundle, fit temperature and thresholds to its parent's answers, and seal it if the gate holds.
 
@@ -64,6 +65,7 @@ def export(
         root: where the data lies now, if it moved since the training.
         limits: of the gate; each model decides at its own threshold, the child's fitted on other patients.
         thorough: of int8, try all settings instead of stopping at the first whose gate holds.
+        like: the bundle to decide like, where that is not the parent but what the parent was pruned from.
 
     Raises:
         UsageError: `out` is taken, or the backend does not make that precision.
@@ -77,8 +79,12 @@ def export(
     if done is not None:
         return done
     feed = reload(parent, ("train", "val"), root)
-    before = infer(start(parent), feed.part("val"), parent.name)
-    made, fastest = _made(parent, before, feed, wanted, limits, thorough)
+    model, val = like or parent, feed.part("val")
+    reads = [(card.labels, card.preprocess.pixel_digest) for card in (model.card, parent.card)]
+    if reads[0] != reads[1]:
+        raise UsageError(f"'{model.name}' has other labels or reads other pixels", "name an ancestor of the bundle")
+    standard = gating.Standard(model.card, val, infer(start(model), val, model.name), limits)
+    made, fastest = _made(parent, feed, standard, wanted, thorough)
     card = parent.card.model_copy(
         update={
             "backend": made.backend,
@@ -91,7 +97,7 @@ def export(
             "laennec": VERSION,
         }
     )
-    return _sealed(parent, card, made, before, feed, out)
+    return _sealed(card, made, standard, feed.split.digest, out)
 
 
 def _wanted(parent: Card, backend: str, precision: str) -> list[tuple[str, str]]:
@@ -121,39 +127,33 @@ def _wanted(parent: Card, backend: str, precision: str) -> list[tuple[str, str]]
 
 
 def _made(
-    parent: Bundle,
-    before: np.ndarray,
-    feed: Feed,
-    wanted: list[tuple[str, str]],
-    limits: Limits,
-    thorough: bool,
+    parent: Bundle, feed: Feed, standard: gating.Standard, wanted: list[tuple[str, str]], thorough: bool
 ) -> tuple[_Made, Fastest | None]:
     """The one export wanted, or the fastest of several whose gate holds.
 
     Raises:
         GateFailed: none holds.
     """
-    val, files = feed.part("val"), parent.model_files()
+    files = parent.model_files()
     quantiser = Quantiser(_calibration_images(feed.part("train"), parent.recipe.seed))
     made: list[_Made] = []
     for backend, precision in wanted:
         known = next((m.how for m in made if m.how is not None and m.gate.passed), None)
-        made.append(_one(parent.card, files, (backend, precision), quantiser, val, before, limits, known, thorough))
+        progress.say(f"exporting to {backend} {precision}")
+        made.append(_one(parent.card, files, (backend, precision), quantiser, standard, known, thorough))
         progress.say(f"{backend} {precision}: {gating.told(made[-1].gate)}")
     held = [m for m in made if m.gate.passed]
     if not held:
-        worst = made[0]
+        what = f"the {made[0].precision} model" if len(made) == 1 else f"each of {len(made)} exports, the first,"
         raise gating.failed(
-            worst.gate,
-            f"the {worst.precision} model"
-            if len(made) == 1
-            else f"each of {len(made)} exports, {worst.backend} first,",
-            parent.name,
+            made[0].gate,
+            what,
+            standard.card.name,
             "train longer or on more images, or allow more with --auroc-lost, --flipped and --ece-gained",
         )
     if len(wanted) == 1:
         return held[0], None
-    times = _times(parent.card, held, val)
+    times = _times(parent.card, held, standard.val)
     fastest = min(range(len(held)), key=lambda i: times[i])
     named = {f"{m.backend} {m.precision}": round(t, 4) for m, t in zip(held, times, strict=True)}
     progress.say("fastest for one image: " + ", ".join(f"{name} {t:.2f} ms" for name, t in named.items()))
@@ -165,24 +165,22 @@ def _one(
     files: dict[str, bytes],
     wanted: tuple[str, str],
     quantiser: Quantiser,
-    val: Part,
-    before: np.ndarray,
-    limits: Limits,
+    standard: gating.Standard,
     known: Quantisation | None,
     thorough: bool,
 ) -> _Made:
+    """The export to one backend in one precision; int8 tries the settings `known` to do first."""
     backend, precision = wanted
     member = family.member("backends", backend)
-    progress.say(f"exporting to {backend} {precision}")
     if precision == "int8":
-        found = mixing.search(member, parent, files, quantiser, val, before, limits, first=known, thorough=thorough)
+        found = mixing.search(member, parent, files, quantiser, standard, first=known, thorough=thorough)
         how = found.how if member.CALIBRATES else None
         return _Made(backend, precision, found.files, found.after, found.gate, how, found.tried)
     made = member.export(parent, files, precision, quantiser, mixing.settings()[0])
     card = parent.model_copy(update={"backend": backend, "precision": precision})
-    after = infer(member.start(card, made, 0), val, f"{backend} {precision}")
-    same = limits.model_copy(update={"difference": gating.ROUNDING}) if precision == parent.precision else limits
-    return _Made(backend, precision, made, after, gating.hold(val, parent, before, after, same))
+    after = infer(member.start(card, made, 0), standard.val, f"{backend} {precision}")
+    same = precision == parent.precision and parent == standard.card
+    return _Made(backend, precision, made, after, standard.gate(after, same))
 
 
 def _times(parent: Card, made: list[_Made], val: Part) -> list[float]:
@@ -203,9 +201,9 @@ def _times(parent: Card, made: list[_Made], val: Part) -> list[float]:
     return [float(np.median(row)) for row in taken]
 
 
-def _sealed(parent: Bundle, card: Card, made: _Made, before: np.ndarray, feed: Feed, out: Path) -> Bundle:
+def _sealed(card: Card, made: _Made, standard: gating.Standard, split_digest: str, out: Path) -> Bundle:
     """Bring the model to its parent's temperature where its precision changed, bind thresholds to it, and seal it."""
-    val, labels, files, after = feed.part("val"), parent.card.labels, dict(made.files), made.after
+    labels, before, after, files = card.labels, standard.before, made.after, dict(made.files)
     if made.gate.limits.difference is None and graphs.GRAPH in files:
         heat = gating.temperature_of(labels, before, after)
         files[graphs.GRAPH] = graphs.tempered(files[graphs.GRAPH], heat, labels.exclusive)
@@ -213,8 +211,9 @@ def _sealed(parent: Bundle, card: Card, made: _Made, before: np.ndarray, feed: F
         after = gating.tempered(labels, after, heat)
     if made.tried:
         files[SEARCH] = dump([one.model_dump(mode="json") for one in made.tried])
-    bound_to = (feed.split.digest, model_digest(seals(files)))
-    points = operating.follow(parent.card.operating_points, labels, val.values, before, after, bound_to=bound_to)
+    bound_to = (split_digest, model_digest(seals(files)))
+    parents, values = standard.card.operating_points, standard.val.values
+    points = operating.follow(parents, labels, values, before, after, bound_to=bound_to)
     with storage.building(out, (out / CARD).is_file) as work:
         seal(work, card.model_copy(update={"operating_points": points}), files)
     return open_bundle(out)

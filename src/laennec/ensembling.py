@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from laennec import decisions, family, hardware, intervals, loader, operating, progress, storage
+from laennec import decisions, family, hardware, intervals, loader, metering, operating, progress, storage
 from laennec.bundle import CARD, Bundle, model_digest, open_bundle, seal, seals
 from laennec.card import Card, EnsembleSeen, MemberSeen, TrainingSeen
 from laennec.errors import UsageError
@@ -261,4 +261,5 @@ def _training(
             "auroc": intervals.delong(truth[known], score[known]).value,
             "accuracy": float(np.mean(positive[known] == truth[known])),
         },
+        energy=metering.combined(used) if len(used := [t.energy for t in seen if t.energy]) == len(seen) else None,
     )

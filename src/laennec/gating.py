@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -57,6 +58,28 @@ def temperature_of(labels: LabelSet, before: np.ndarray, after: np.ndarray) -> f
             low = left
     best = (low + high) / 2
     return float(f"{math.exp(best):.3g}") if divergence(best) < divergence(0.0) else 1.0
+
+
+@dataclass(frozen=True)
+class Standard:
+    """The bundle a child is to decide like, as it answers for the validation images.
+
+    Attributes:
+        card: its card.
+        val: the validation part.
+        before: its probabilities ``float32 [n, labels]``.
+        limits: what a child may lose.
+    """
+
+    card: Card
+    val: Part
+    before: np.ndarray
+    limits: Limits
+
+    def gate(self, after: np.ndarray, same_precision: bool = False) -> Gate:
+        """Hold a child's probabilities against it; an export in the same precision may differ by rounding only."""
+        limits = self.limits.model_copy(update={"difference": ROUNDING}) if same_precision else self.limits
+        return hold(self.val, self.card, self.before, after, limits)
 
 
 def hold(val: Part, parent: Card, before: np.ndarray, after: np.ndarray, limits: Limits) -> Gate:

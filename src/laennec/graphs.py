@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 GRAPH = "model.onnx"
 LAYERS = ("Conv", "Gemm", "MatMul")
+_MULTIPLY_AND_ADD = {*LAYERS, "ConvTranspose", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
 _OPSET = 20
 _LARGEST_BATCH = 4096
 
@@ -146,6 +148,68 @@ def ends(model: Any) -> list[str]:
         if last or not made_after.intersection(node.output):
             found.append(node.name)
     return found
+
+
+def operations(graph: bytes) -> int:
+    """FLOPs (2 x MAC) of one image: two for each multiply and add of convolutions and matrix products.
+
+    Rounded forms (QDQ, QLinear, Integer) count like floating ones; the rest of a graph is small beside them and is left
+    out, as torch's counter does.
+
+    Raises:
+        LaennecError: a layer's shape cannot be known without running the graph.
+    """
+    with extra("train"):
+        import onnx
+    model = onnx.load_from_string(graph)
+    for pixels in model.graph.input:
+        pixels.type.tensor_type.shape.dim[0].dim_value = 1
+    del model.graph.value_info[:]  # of an open batch
+    _put_in_order(model.graph)
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in inferred.initializer}
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        shapes[value.name] = tuple(one.dim_value for one in value.type.tensor_type.shape.dim)
+    total = 0
+    for node in inferred.node:
+        if node.op_type in _MULTIPLY_AND_ADD:
+            total += _multiplications(node, shapes)
+    return 2 * total
+
+
+def _put_in_order(graph: Any) -> None:
+    """Inputs before what reads them, as inference needs; quantisation appends its nodes at the end."""
+    known = {"", *(tensor.name for tensor in (*graph.initializer, *graph.input))}
+    waiting, ordered = list(graph.node), []
+    while waiting:
+        ready = [node for node in waiting if known.issuperset(node.input)]
+        if not ready:
+            raise LaennecError("a layer of the graph reads what nothing makes", "export the model again")
+        ordered += ready
+        waiting = [node for node in waiting if not known.issuperset(node.input)]
+        known.update(name for node in ready for name in node.output)
+    del graph.node[:]
+    graph.node.extend(ordered)
+
+
+def _multiplications(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Multiplications of one layer, each with its addition."""
+    at = 3 if node.op_type.startswith("QLinear") else 1  # of the second operand, the weight of a convolution
+    one, other, out = (shapes.get(name, ()) for name in (node.input[0], node.input[at], node.output[0]))
+    if not one or not other or 0 in (*one, *other, *out):
+        raise LaennecError(
+            f"the shapes at '{node.name or node.op_type}' are not known before the graph runs",
+            "export the model again with this version",
+        )
+    if node.op_type == "ConvTranspose":  # each input pixel goes to all of the kernel
+        return math.prod(one) * math.prod(other[1:])
+    if "Conv" in node.op_type:
+        return math.prod(out) * math.prod(other[1:])
+    if node.op_type == "Gemm":
+        across = next((attribute.i for attribute in node.attribute if attribute.name == "transA"), 0)
+        return math.prod(out) * one[0 if across else 1]
+    return math.prod(out) * one[-1]
 
 
 def tempered(graph: bytes, temperature: float, exclusive: bool) -> bytes:

@@ -11,12 +11,16 @@ once and dropped; the work goes on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from laennec import family, progress
+from pydantic import ValidationError
+
+from laennec import family, progress, storage
 from laennec.costs import Consumption, EnergyReading, Grid
-from laennec.errors import UsageError
+from laennec.errors import LaennecError, UsageError
 from laennec.grids import grid as grid_of
 from laennec.meters import MeterMember, Running
 
@@ -89,6 +93,39 @@ class Metered:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
+
+
+class Ledger:
+    """What a work used that may be cut and gone on with: noted in a file as it goes.
+
+    A stretch that a kill cut short is lost since the last note; what is done again after it counts again, as it was
+    used again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._parts: list[Consumption] = []
+        if path.is_file():
+            with suppress(LaennecError, ValidationError):  # damaged by a cut: what it held is lost
+                self._parts = [Consumption.model_validate(storage.read_json(path))]
+        self._metered = meter().start()
+
+    def note(self) -> Consumption | None:
+        """Write down what was used so far, and go on; None where no meter could read anything."""
+        used = self._metered.stop()
+        self._parts += [used] if used is not None else []
+        if not self._parts:
+            return None
+        self._parts = [combined(self._parts)]
+        storage.write_json(self._path, self._parts[0].model_dump(mode="json"))
+        self._metered = meter().start()
+        return self._parts[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._metered.stop()
 
 
 def combined(parts: Sequence[Consumption]) -> Consumption:

@@ -14,8 +14,7 @@ from types import ModuleType
 import numpy as np
 
 from laennec import gating, graphs, progress
-from laennec.card import Card, Gate, Limits, Quantisation
-from laennec.loader import Part
+from laennec.card import Card, Gate, Quantisation
 from laennec.noun import Noun
 from laennec.quantising import Quantiser
 from laennec.runtime import infer
@@ -53,9 +52,7 @@ def search(
     parent: Card,
     files: Mapping[str, bytes],
     quantiser: Quantiser,
-    val: Part,
-    before: np.ndarray,
-    limits: Limits,
+    standard: gating.Standard,
     *,
     first: Quantisation | None = None,
     thorough: bool = False,
@@ -67,9 +64,7 @@ def search(
         parent: the fp32 bundle's card.
         files: its model files.
         quantiser: holds the calibration images.
-        val: the validation part.
-        before: the parent's probabilities on it.
-        limits: of the gate.
+        standard: what the result must decide like.
         first: settings to try before all others.
         thorough: try all settings and keep the best, instead of stopping at the first that holds.
     """
@@ -77,8 +72,8 @@ def search(
 
     def attempt(how: Quantisation) -> Found:
         made = member.export(parent, files, "int8", quantiser, how)
-        after = infer(member.start(_as_int8(member, parent), made, 0), val, f"int8 {told(how)}")
-        gate = gating.hold(val, parent, before, after, limits)
+        after = infer(member.start(_as_int8(member, parent), made, 0), standard.val, f"int8 {told(how)}")
+        gate = standard.gate(after)
         tried.append(Tried(how=how, gate=gate))
         progress.say(f"int8 {told(how)}: {'' if gate.passed else 'not enough: '}{gating.told(gate)}")
         return Found(made, how, after, gate)

@@ -26,7 +26,7 @@ from laennec.decisions import outcomes
 from laennec.errors import extra
 from laennec.findings import Trial
 from laennec.intervals import wilson
-from laennec.results import Comparison, Epoch, Report
+from laennec.results import Epoch, Report
 
 Words = Mapping[str, str]
 
@@ -34,11 +34,10 @@ INK, MUTED, GRID = "#1b2733", "#5b6776", "#dde3ea"
 BLUE, SKY, GREEN, ORANGE, RED = "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00"
 
 WORDS = (
-    "decimal", "roc", "precision_recall", "reliability", "confusion", "scores", "training", "tradeoff",
+    "decimal", "roc", "precision_recall", "reliability", "confusion", "scores", "training",
     "false_alarms", "sensitivity", "precision", "chance", "prevalence", "operating_point", "mean_score", "observed",
     "perfect", "truth", "decision", "score", "images_sqrt", "with_finding", "without_finding", "threshold", "epoch",
-    "loss", "train_loss", "val_loss", "auroc", "accuracy", "val_auroc", "val_accuracy", "kept", "latency_ms",
-    "bubble_mb", "nothing",
+    "loss", "train_loss", "val_loss", "auroc", "accuracy", "val_auroc", "val_accuracy", "kept", "nothing",
 )  # fmt: skip
 
 _STYLE: Any = {
@@ -346,43 +345,4 @@ def training_curves(history: Sequence[Epoch], words: Words, *, key: str = "") ->
         if not history:
             nothing(left, words)
             nothing(right, words)
-    return sheet.svg
-
-
-def tradeoff(comparison: Comparison, words: Words, *, key: str = "") -> str:
-    """AUROC with its interval against median latency; a bubble's area is the size on disk, its number the table's row.
-
-    Good models stand top left.
-    """
-    colours = (BLUE, RED, GREEN, ORANGE, SKY, MUTED)
-    rows = [(i, row, row.metrics.get("auroc")) for i, row in enumerate(comparison.rows)]
-    biggest = max((row.megabytes for _, row, _ in rows), default=1.0) or 1.0
-    with drawing(words["tradeoff"], 5.6, 3.5 + 0.2 * len(rows), key) as sheet:
-        axes = sheet.axes()
-        times = [row.latency_p50 for _, row, auroc in rows if auroc and auroc.value is not None]
-        for i, row, auroc in rows:
-            if auroc is None or auroc.value is None:
-                continue
-            colour = colours[i % len(colours)]
-            low, high = auroc.low or auroc.value, auroc.high or auroc.value
-            axes.plot([row.latency_p50] * 2, [low, high], color=colour, linewidth=1.6, zorder=2)
-            size = 60 + 900 * row.megabytes / biggest
-            axes.scatter([row.latency_p50], [auroc.value], s=size, color=colour, alpha=0.3, linewidth=0, zorder=3)
-            axes.plot([row.latency_p50], [auroc.value], "o", color=colour, markersize=4, zorder=4)
-            axes.plot([], [], "o", color=colour, markersize=7, label=f"{i + 1}  {short_name(row.name, 30)}")
-            axes.annotate(
-                str(i + 1), (row.latency_p50, auroc.value), xytext=(-7, 5), textcoords="offset points", ha="right",
-                fontweight="bold", zorder=5,
-            )  # fmt: skip
-        if not times:
-            nothing(axes, words)
-        else:
-            sheet.figure.legend(loc="outside lower center", handletextpad=0.4)
-            if min(times) > 0 and max(times) / min(times) > 8:
-                axes.set_xscale("log")
-        axes.margins(x=0.12, y=0.12)
-        axes.set(xlabel=words["latency_ms"], ylabel=words["auroc"])
-        axes.set_title(words["bubble_mb"], loc="right", fontsize=8, color=MUTED)
-        ticks(axes.xaxis, words)
-        ticks(axes.yaxis, words)
     return sheet.svg

@@ -139,8 +139,11 @@ class _Work:
         state = checkpoints.last_state(folder, identity)
         if state is None:
             told: dict[str, Any] = {"step": 0, "aurocs": [], "seconds": 0.0, "left": self._left()}
+            # a latency measured again would come out otherwise, and the step under way could not be gone on with
+            checkpoints.save_state(folder, 0, checkpoints.State({}, told | identity))
         else:
             told = {key: state.values[key] for key in ("step", "aurocs", "seconds", "left")}
+        if state is not None and told["step"]:
             progress.say(f"resumed after step {told['step']} of {self.asked.steps}")
             narrow(self.network, state.tensors)
             self.network.load_state_dict(state.tensors)
@@ -158,9 +161,15 @@ class _Work:
 
     def _left(self) -> float:
         """The share to be left after the last step: of operations, or of channels or weights."""
-        if self.asked.measure != "latency":
-            return self.asked.amount if self.asked.measure == "flops" else 1 - self.asked.amount
-        return self._left_for(self.asked.amount)
+        if self.asked.measure == "latency":
+            return self._left_for(self.asked.amount)
+        zero, total = thinning.zeros(self.network)
+        if self.asked.kind == "magnitude" and zero >= self.asked.amount * total:
+            raise UsageError(
+                f"of the weights of '{self.parent.name}' {zero / total:.0%} are zero already",
+                "ask for a larger --share",
+            )
+        return self.asked.amount if self.asked.measure == "flops" else 1 - self.asked.amount
 
     def _step(self, step: int, left: float, folder: Path, identity: dict[str, str]) -> Fit:
         """One pruning and its retraining; every step leaves the same share of what the step before it left."""
@@ -185,9 +194,9 @@ class _Work:
         order = thinning.Thinner(network, self.size)
         if self.asked.measure == "share":
             of_parent = thinning.Thinner(self._of_parent().network, self.size).channels
-            narrower = order.least(lambda _, channels: channels <= left * of_parent)
+            narrower = order.least(lambda _, channels: channels, left * of_parent)
         else:
-            narrower = order.least(lambda one, _: thinning.operations(one, self.size) <= left * self.flops_parent)
+            narrower = order.least(lambda one, _: thinning.operations(one, self.size), left * self.flops_parent)
         if narrower is None:
             raise UsageError(
                 f"'{self.parent.name}' cannot be pruned to {self.asked.wanted}: too little of it can go",
@@ -214,18 +223,18 @@ class _Work:
                 f"'{self.parent.name}' takes {full:.2f} ms for one image already", "ask for less, or for --flops"
             )
 
-        def quick(narrower: torch.nn.Module, _: int) -> bool:
+        def spent(narrower: torch.nn.Module, _: int) -> float:
             assert isinstance(narrower, Network)  # noqa: S101  a copy of one
             before, after = timed(reference, self._session(narrower, self.draft(narrower)), image)
             left, now = thinning.operations(narrower, self.size) / self.flops_parent, full * after / before
             progress.say(f"{left:.1%} of the operations: {now:.2f} ms for one image, {full:.2f} ms the parent")
-            return now <= milliseconds
+            return now
 
-        found = thinning.Thinner(self.network, self.size).least(quick, within=0.03)
+        found = thinning.Thinner(self.network, self.size).least(spent, milliseconds, within=0.03, near=0.9)
         if found is None:
             raise UsageError(
-                f"'{self.parent.name}' cannot be pruned to {milliseconds:g} ms for one image: it takes {full:.2f} ms, "
-                "and more than that at its narrowest",
+                f"'{self.parent.name}' takes {full:.2f} ms for one image, and at its narrowest still more than "
+                f"{milliseconds:g} ms",
                 "ask for more, or prune for --flops and export to int8",
             )
         return thinning.operations(found, self.size) / self.flops_parent

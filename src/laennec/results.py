@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from laennec.costs import Consumption
 from laennec.noun import Noun
 
 
@@ -213,10 +214,21 @@ class Search(Noun):
 
 
 class ComparisonRow(Noun):
-    """One bundle in a comparison. Latency in milliseconds for a batch of one; throughput in images per second.
+    """One bundle in a comparison.
 
-    `against_first` holds p values of paired tests against the first row: ``auroc_delong``, ``decisions_mcnemar``, and
-    ``flipped``, the share of images decided otherwise.
+    Attributes:
+        parameters, nonzero, operations: see `costs.Counts`; operations are FLOPs (2 x MAC) of one image.
+        latency_p50, latency_p95: milliseconds for one image.
+        throughput: images per second in batches.
+        speedup: the first row's median latency over this one's.
+        inference: used by 1,000 studies in batches, decoded before; None where no meter could read.
+        watt_hours, grams: of `inference`, as quoted: watt hours, and grams of CO2 equivalent. Read with its kind and
+            error.
+        letter: of `inference`, see `costs.letter`; empty without it.
+        accuracy_per_watt_hour: accuracy over the watt hours of 1,000 studies.
+        energy_saved: share of the first row's energy that this one does without; below 0 where it takes more.
+        against_first: p values of paired tests against the first row: ``auroc_delong``, ``decisions_mcnemar``; and
+            ``flipped``, the share of images decided otherwise.
     """
 
     name: str
@@ -224,6 +236,8 @@ class ComparisonRow(Noun):
     backend: str
     precision: str
     parameters: int | None
+    nonzero: int | None = None
+    operations: int | None = None
     megabytes: float
     metrics: dict[str, Estimate]
     threshold: float
@@ -231,11 +245,23 @@ class ComparisonRow(Noun):
     latency_p95: float
     throughput: float
     speedup: float
+    inference: Consumption | None = None
+    watt_hours: float | None = None
+    grams: float | None = None
+    letter: str = ""
+    accuracy_per_watt_hour: float | None = None
+    energy_saved: float | None = None
     against_first: dict[str, float]
 
 
 class Comparison(Noun):
-    """Bundles side by side on the same images, timed in one interleaved run."""
+    """Bundles side by side on the same images, timed and metered in one interleaved run.
+
+    Attributes:
+        threads: each was allowed.
+        batch: images a call, of throughput and energy.
+        warnings: what was amiss while they were timed.
+    """
 
     part: Literal["train", "val", "test"]
     collection: str
@@ -243,6 +269,8 @@ class Comparison(Noun):
     patients: int
     rows: tuple[ComparisonRow, ...]
     threads: int
+    batch: int = 32
+    warnings: tuple[str, ...] = ()
     hardware: str
     made: str
     laennec: str

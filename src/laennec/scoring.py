@@ -123,24 +123,26 @@ def _listed(source: Path, ours: set[Path]) -> tuple[list[str], str]:
 
 def _walk(folder: str, below: str) -> Iterator[tuple[str, int, int]]:
     """Name, size and time of change of every file, each folder's own files before those of the folders in it."""
+    files, folders = [], []  # names alone: entries are heavy, and a folder may hold very many
     try:
         with os.scandir(folder) as found:
-            entries = sorted((e for e in found if not e.name.startswith(_HIDDEN)), key=lambda e: e.name)
+            for entry in found:
+                if entry.name.startswith(_HIDDEN):
+                    continue
+                if not entry.is_dir():
+                    files.append(entry.name)
+                elif not entry.is_symlink():
+                    folders.append(entry.name)
     except OSError:  # a folder nobody may look into is passed over
         return
-    folders = []
-    for entry in entries:
-        if entry.is_dir():
-            if not entry.is_symlink():
-                folders.append(entry.name)
-            continue
+    files.sort()
+    for name in files:
         try:
-            facts = _facts(entry.stat())
+            facts = _facts(Path(folder, name).stat())
         except OSError:  # a link that leads nowhere is refused when it is read
             facts = (-1, -1)
-        yield below + entry.name, *facts
-    del entries
-    for name in folders:
+        yield below + name, *facts
+    for name in sorted(folders):
         yield from _walk(f"{folder}/{name}", f"{below}{name}/")
 
 

@@ -84,12 +84,13 @@ class Growing:
             if not self.done:
                 self._rows.writerow(columns)
         self._noted = time.monotonic()
+        self._whole = True  # no half of what was last added is in the files
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if not self._log.closed:
+        if self._whole and not self._log.closed:
             with suppress(OSError):
                 self._note()
         for stream in (self._table, self._list, self._log):
@@ -120,6 +121,7 @@ class Growing:
         Raises:
             StorageFull: the device has no room; what was done before is kept.
         """
+        self._whole = False
         with storage.guard_space(self.out):
             for row in rows:
                 # Parquet has no formulas: its rows wait as they are
@@ -127,6 +129,7 @@ class Growing:
                 self.rows += 1
             self._names.writerows(refused)
             self.done += files
+            self._whole = True
             if time.monotonic() - self._noted >= _EVERY:
                 self._note()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -23,8 +23,9 @@ _N = TypeVar("_N", bound=nn.Module)
 
 WEIGHTY = (nn.Conv2d, nn.Linear)
 _NARROWED = (*WEIGHTY, nn.BatchNorm2d)
-_LANES = 8  # channels taken at a time: one AVX register of fp32, half a block of onnxruntime's convolutions
+_LANES = ((64, 16), (16, 8), (0, 4))  # channels that go together, in layers of at least so many
 _KEPT = 0.1  # of a layer's channels, at least
+_SPARED = 3  # layers that may be left wider so that the cost comes near its limit
 
 
 def operations(network: nn.Module, size: int) -> int:
@@ -71,10 +72,11 @@ class Thinner:
     """The order in which a network's channels can do without.
 
     A channel's importance is the mean over the coupled layers of the squared norm of its weights, divided by the mean
-    over its group (Fang et al. 2023), so that layers of all sizes can be ranked together. Channels go in blocks of
-    eight, four in layers narrower than 16, and what is left in a layer is a multiple of that: runtimes compute in
-    such blocks, and a channel less in one saves nothing. A tenth of each layer stays. The outputs of the last layer,
-    the labels, are left alone.
+    over its group (Fang et al. 2023), so that layers of all sizes can be ranked together. Channels go in blocks of 16,
+    8 in layers narrower than 64 and 4 in layers narrower than 16, and what is left in a layer is a multiple of that:
+    onnxruntime computes convolutions in blocks of 16 channels where the processor has AVX-512 and of 8 where it has
+    AVX2, and a channel less in a block saves nothing. A tenth of each layer stays. The outputs of the last layer, the
+    labels, are left alone.
 
     Attributes:
         channels: outputs of all layers that can be pruned, coupled layers counted once.
@@ -96,19 +98,21 @@ class Thinner:
         importance, blocks = GroupMagnitudeImportance(p=2), []
         self.channels = 0
         for group in self._graph(self._network).get_all_groups([last], list(WEIGHTY)):
-            worth = importance(group)
+            worth = importance(group).cpu().nan_to_num()  # layers of zeros alone have no mean to divide by
             self.channels += len(worth)
-            blocks += _blocks(names[group[0].dep.target.module], worth.cpu(), _parts(group))
+            blocks += _blocks(names[group[0].dep.target.module], worth, _parts(group))
         self._order = sorted(blocks, key=lambda block: block.worth)
         self.blocks = len(self._order)
 
-    def without(self, count: int) -> tuple[nn.Module, int]:
+    def without(self, count: int, order: Sequence[_Block] = ()) -> tuple[nn.Module, int]:
         """A copy of the network without its `count` least important blocks, and the channels left.
+
+        Another `order` than that of importance takes the first `count` of that.
 
         Raises:
             LaennecError: the narrower network does not run: its layers depend on each other in a way not seen.
         """
-        thinner, gone = _still(copy.deepcopy(self._network)), self._order[:count]
+        thinner, gone = _still(copy.deepcopy(self._network)), (order or self._order)[:count]
         wanted: dict[str, list[int]] = {}
         for block in gone:
             wanted.setdefault(block.layer, []).extend(block.channels)
@@ -127,25 +131,51 @@ class Thinner:
             ) from error
         return thinner, self.channels - sum(len(block.channels) for block in gone)
 
-    def least(self, fits: Callable[[nn.Module, int], bool], within: float = 0.005) -> nn.Module | None:
-        """The widest network that `fits`, of those that lose the least important blocks first; None if none does.
+    def least(
+        self, cost: Callable[[nn.Module, int], float], limit: float, within: float = 0.005, near: float = 0.97
+    ) -> nn.Module | None:
+        """The network that has lost its least important blocks until it costs no more than `limit`; None if none does.
+
+        Where the last block to go brings the cost far below the limit, its layer is left as it was before it, and
+        others lose more.
 
         Args:
-            fits: told of a network and the channels left; once it fits, every narrower one must.
-            within: share of the blocks by which the answer may be too narrow: finding the last costs the most.
+            cost: of a network and the channels left; falls with every block that goes.
+            limit: the most it may cost.
+            within: share of the blocks by which the search may go too far: finding the last costs the most.
+            near: share of the limit that is near enough to it.
         """
-        low, high, enough = 0, self.blocks, int(within * self.blocks)
-        best, left = self.without(high)
-        if not fits(best, left):
-            return None
-        while high - low > enough:
+        order, best, nearest = self._order, None, -math.inf
+        for _ in range(_SPARED + 1):
+            count, network, paid = self._search(order, cost, limit, within)
+            if network is None:
+                break
+            if paid > nearest:
+                best, nearest = network, paid
+            if paid >= near * limit or not count:
+                break
+            last = order[count - 1].layer
+            order = order[: count - 1] + [block for block in order[count:] if block.layer != last]
+        return best
+
+    def _search(
+        self, order: list[_Block], cost: Callable[[nn.Module, int], float], limit: float, within: float
+    ) -> tuple[int, nn.Module | None, float]:
+        """By bisection: how many blocks of `order` must go, the network without them, and what it costs."""
+        low, high = 0, len(order)
+        best, left = self.without(high, order)
+        paid = cost(best, left)
+        if paid > limit:
+            return high, None, paid
+        while high - low > int(within * self.blocks):
             middle = (low + high) // 2
-            candidate, left = self.without(middle)
-            if fits(candidate, left):
-                best, high = candidate, middle
+            candidate, left = self.without(middle, order)
+            price = cost(candidate, left)
+            if price <= limit:
+                best, high, paid = candidate, middle, price
             else:
                 low = middle + 1
-        return best
+        return high, best, paid
 
     def _graph(self, network: nn.Module) -> Any:
         with extra("train"):
@@ -178,7 +208,7 @@ def _blocks(layer: str, worth: torch.Tensor, parts: int) -> list[_Block]:
     """
     units = worth.view(parts, -1).mean(0)
     width = len(units)
-    together = max(1, (_LANES if len(worth) >= 2 * _LANES else _LANES // 2) // parts)
+    together = max(1, next(lanes for least, lanes in _LANES if len(worth) >= least) // parts)
     stay = max(together, math.ceil(_KEPT * width))
     order, blocks = units.argsort(stable=True).tolist(), []
     first, after = 0, width % together or together

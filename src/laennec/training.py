@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from laennec import checkpoints, ensembling, family, hardware, loader, operating, progress, storage, tracking
+from laennec import checkpoints, ensembling, family, hardware, loader, metering, operating, progress, storage, tracking
 from laennec.bundle import CARD, Bundle, dump, model_digest, open_bundle, seal, seals
 from laennec.card import Architecture, Card, TrainingSeen
 from laennec.errors import UsageError
@@ -76,7 +76,7 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
     labels, device = feed.collection.labels, pick_device(recipe.training.device, recipe.training.precision)
     threads = recipe.training.threads or os.cpu_count() or 1
     architecture = Architecture(name=recipe.model.name, options=recipe.model.options, head=recipe.head)
-    with settled(device, threads):
+    with settled(device, threads), metering.Ledger(out / _CHECKPOINTS / "energy.json") as ledger:
         torch.manual_seed(recipe.seed)
         network = Network(architecture, recipe.preprocess, len(labels))
         teacher, taught_by = _teacher(recipe, feed, device)
@@ -94,6 +94,7 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
         identity = {"recipe": recipe.digest, "split": feed.split.digest, "collection": feed.collection.digest}
 
         def heard(epoch: Epoch) -> None:
+            ledger.note()
             tracked.epoch(epoch, len(fit.history))
             told(epoch, len(fit.history))
 
@@ -103,6 +104,7 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
             deployed = Deployed(fit.kept, pictures.task, labels).eval()
             how, count = recipe.augmentation, recipe.decision.views
             views = views_of(deployed, pictures.val, how, count, recipe.seed, device)
+        energy = ledger.note()
     files = {WEIGHTS: weights_bytes(fit.kept), HISTORY: dump([e.model_dump(mode="json") for e in fit.history])}
     kept = max(i for i, epoch in enumerate(fit.history) if epoch.best)
     member = family.member("models", recipe.model.name)
@@ -140,6 +142,7 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
                 "auroc": fit.history[kept].val_auroc,
                 "accuracy": fit.history[kept].val_accuracy,
             },
+            energy=energy,
         ),
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         laennec=VERSION,

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections import OrderedDict
 from collections.abc import Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +65,15 @@ def export(
     return {graphs.GRAPH: quantiser.quantised(graph, how) if precision == "int8" else graph}
 
 
+def _loaded() -> ModuleType:
+    """The library without its telemetry, which it does without if that cannot be imported."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    module: ModuleType = openvino
+    return module
+
+
 class _Compiler:
     """One graph compiled for whole batches of 1, 2, 4 … 64 images, each when first asked for.
 
@@ -70,9 +81,8 @@ class _Compiler:
     """
 
     def __init__(self, card: Card, graph: bytes, threads: int) -> None:
-        import openvino
-
-        self._core, self._card, self._graph = openvino.Core(), card, graph
+        self._openvino = _loaded()
+        self._core, self._card, self._graph = self._openvino.Core(), card, graph
         self._settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1,
@@ -90,8 +100,6 @@ class _Compiler:
         return self._requests[images]
 
     def _compiled(self, images: int) -> Any:
-        import openvino
-
         size, outputs = self._card.preprocess.size, len(self._card.labels)
         try:
             model = self._core.read_model(self._graph)
@@ -101,7 +109,7 @@ class _Compiler:
             raise UntrustedBundle(f"{graphs.GRAPH} is refused by openvino", "export the model again") from error
         fits = (
             len(compiled.inputs) == len(compiled.outputs) == 1
-            and compiled.input(0).element_type == openvino.Type.u8
+            and compiled.input(0).element_type == self._openvino.Type.u8
             and list(compiled.output(0).shape) == [images, outputs]
         )
         if not fits:

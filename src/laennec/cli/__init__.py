@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from laennec.cli import compress, data, line, look, search, studies
+from laennec.cli import compress, cost, data, line, look, search, studies
 from laennec.errors import LaennecError
 from laennec.version import VERSION
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 line.add_to(app)
 compress.add_to(app)
+cost.add_to(app)
 look.add_to(app)
 data.add_to(app)
 studies.add_to(app)

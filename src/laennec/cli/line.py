@@ -1,4 +1,4 @@
-"""Commands that make bundles: demo, train, evaluate, export, compare."""
+"""Commands that make bundles: demo, train, evaluate, ensemble, export."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Lang = Annotated[str, typer.Option("--lang", help="Language the page opens in: 
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
-    for command in (demo, train, evaluate, ensemble, export, compare):
+    for command in (demo, train, evaluate, ensemble, export):
         app.command()(command)
 
 
@@ -32,7 +32,7 @@ def demo(
     from laennec.demonstration import demo as run
 
     comparison = run(out, language=language_of(lang))
-    _print(page.comparison_text(comparison))
+    show(page.comparison_text(comparison))
     typer.echo(f"report:     {out / 'fp32' / 'reports' / 'test' / 'report.html'}")
     typer.echo(f"comparison: {out / 'comparison.html'}")
     typer.echo(f"next:       laennec predict {out / 'int8'} YOUR_IMAGE")
@@ -61,6 +61,12 @@ def train(
     kept = f"epoch {seen.kept_epoch} kept" if joined is None else f"{len(joined.members)} members by {joined.rule}"
     typer.echo(f"training:   {seen.epochs} epochs in {seen.seconds:.0f} s, {kept}")
     typer.echo(f"validation: AUROC {'n/a' if auroc is None else f'{auroc:.4f}'}, n = {bundle.card.operating_point.n}")
+    if seen.energy is not None:
+        used = seen.energy
+        typer.echo(
+            f"energy:     {used.watt_hours:.3g} Wh, {used.grams:.3g} g CO2e ({used.kind} ±{used.error:.0%}, "
+            f"grid: {used.grid.place} {used.grid.year})"
+        )
     typer.echo(f"next:       laennec evaluate {out} --split test")
 
 
@@ -79,7 +85,7 @@ def evaluate(
     from laennec.evaluation import evaluate as run
 
     report = run(bundle, split, root=root, language=language_of(lang), trackers=track or [])
-    _print(report.model_dump(mode="json") if as_json else page.report_text(report))
+    show(report.model_dump(mode="json") if as_json else page.report_text(report))
 
 
 def ensemble(
@@ -137,22 +143,6 @@ def export(
         typer.echo(f"passed: {gating.told(card.gate)}")
 
 
-def compare(
-    bundles: Annotated[list[Path], typer.Argument(help="Two bundles or more; the first is the reference.")],
-    split: _Split = "test",
-    root: _Root = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the comparison; the last bundle's by default.")] = None,
-    lang: _Lang = "en",
-    as_json: _Json = False,
-) -> None:
-    """Bundles side by side: quality with intervals, size, latency, throughput."""
-    from laennec import page
-    from laennec.comparison import compare as run
-
-    comparison = run(bundles, split, root=root, out=out, language=language_of(lang))
-    _print(comparison.model_dump(mode="json") if as_json else page.comparison_text(comparison))
-
-
 def language_of(lang: str) -> Language:
     """The language a person named. Raises `UnknownName` for any but en and fr."""
     from laennec.errors import UnknownName
@@ -163,7 +153,8 @@ def language_of(lang: str) -> Language:
     return languages[lang]
 
 
-def _print(what: Any) -> None:
+def show(what: Any) -> None:
+    """JSON of a dict or list, anything else as rich writes it."""
     if isinstance(what, dict | list):
         typer.echo(json.dumps(what, indent=2, ensure_ascii=False))
         return

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -56,6 +57,8 @@ def serve(job: dict[str, Any], asked: IO[str], tell: Callable[[Any], None]) -> N
 
 def main() -> int:
     """Serve one parent until it closes stdin. Exit code 0, or 1 after a fatal message."""
+    # an interrupt is for the parent, which ends this process when it heeds it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # what a native decoder prints must not land among the answers
     answers = os.fdopen(os.dup(1), "w", encoding="ascii", buffering=1)
     os.dup2(2, 1)
@@ -71,7 +74,7 @@ def main() -> int:
     except UntrustedBundle as error:
         tell({"fatal": "untrusted", "message": error.message, "hint": error.hint})
         return 1
-    except (BrokenPipeError, KeyboardInterrupt):  # the parent is gone, or says so to everyone
+    except BrokenPipeError:  # the parent is gone
         return 1
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -17,7 +17,7 @@ from laennec import plots
 from laennec.decisions import outcomes
 from laennec.errors import extra
 from laennec.page.voice import LANGUAGES, Language, Voice
-from laennec.results import Comparison, Epoch, Estimate, Mistake, Report
+from laennec.results import Epoch, Estimate, Mistake, Report
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -174,29 +174,3 @@ def report_page(
     }
     title = Voice(language)("report_title", model=report.model)
     return render("report.html.j2", language, title, bodies)
-
-
-def comparison_page(comparison: Comparison, language: Language = "en") -> str:
-    """A comparison as one HTML page, in English and French, that needs nothing else.
-
-    Args:
-        language: the one shown first; the page's switch shows the other.
-
-    Raises:
-        MissingExtra: jinja2 or matplotlib is not installed.
-    """
-    bodies = {}
-    for lang in LANGUAGES:
-        voice = Voice(lang)
-        figure = plots.tradeoff(comparison, voice.plot_words(), key=lang)
-        quality = ("auroc", "sensitivity", "specificity", "accuracy", "f1_macro", "ece")
-        bodies[lang] = {
-            "comparison": comparison,
-            "figure": figure,
-            "v": voice,
-            "shares": SHARES,
-            "quality": quality,
-            "absent": Estimate(value=None, n=0),
-        }
-    title = Voice(language)("comparison_title", n=len(comparison.rows))
-    return render("comparison.html.j2", language, title, bodies)

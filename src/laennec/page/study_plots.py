@@ -166,7 +166,7 @@ def cost_of_quality(report: StudyReport, runs: Sequence[RunFound], voice: Voice)
             elif min(minutes) > 0 and max(minutes) / min(minutes) > 8:
                 axes.set_xscale("log")
                 axes.minorticks_off()
-                axes.set_xticks(_log_ticks(min(minutes), max(minutes)))
+                axes.set_xticks(log_ticks(min(minutes), max(minutes)))
             axes.margins(x=0.14, y=0.16)
             axes.set_ylabel(words[name])
             ticks(axes.xaxis, words)
@@ -175,6 +175,7 @@ def cost_of_quality(report: StudyReport, runs: Sequence[RunFound], voice: Voice)
     return sheet.svg
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    steps = [base * 10.0**power for power in range(-3, 5) for base in (1, 2, 5)]
+def log_ticks(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis at 1, 2 and 5 of each power of ten."""
+    steps = [base * 10.0**power for power in range(-9, 9) for base in (1, 2, 5)]
     return [step for step in steps if low / 2 <= step <= high * 2]

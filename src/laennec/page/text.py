@@ -1,4 +1,4 @@
-"""Reports and comparisons for the terminal, readable at 80 columns. In English, like every message there."""
+"""Reports for the terminal, and what its tables are made of: English, like every message there, and 80 columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from laennec.decisions import outcomes
-from laennec.results import Comparison, Estimate, Report
+from laennec.results import Estimate, Report
 
 RESEARCH = "Research use only. Not a medical device."
 _NAMES = {
@@ -49,16 +49,11 @@ def _interval(estimate: Estimate | None) -> str:
     return f"{estimate.low:.3f}–{estimate.high:.3f}"
 
 
-def _two_lines(estimate: Estimate | None) -> Text:
+def two_lines(estimate: Estimate | None) -> Text:
+    """A figure over its interval."""
     if estimate is None or estimate.value is None:
         return Text("n/a", style="dim")
     return Text.assemble((f"{estimate.value:.3f}", "bold"), (f"\n{_interval(estimate)}", "dim"))
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "n/a"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def report_text(report: Report) -> Group:
@@ -84,7 +79,7 @@ def report_text(report: Report) -> Group:
         add_row(figures, _NAMES.get(name, name), Text(value, "bold"), _interval(estimate), str(estimate.n), method)
     classes = plain_table("By label", ["", "Images", "Precision", "Recall", "F1", "AUROC"])
     for c in report.per_class:
-        shown = (_two_lines(estimate) for estimate in (c.precision, c.recall, c.f1, c.auroc))
+        shown = (two_lines(estimate) for estimate in (c.precision, c.recall, c.f1, c.auroc))
         add_row(classes, c.label, str(c.n), *shown)
     parts += [figures, classes]
     if report.mistakes:
@@ -101,33 +96,3 @@ def report_text(report: Report) -> Group:
     parts += [Text(f"Note: {note}", style="yellow") for note in report.notes]
     parts.append(Text(RESEARCH, style="dim"))
     return Group(*parts)
-
-
-def comparison_text(comparison: Comparison) -> Group:
-    """A comparison as rich tables; ``print(...)`` it on a `rich.console.Console` of 80 columns or more."""
-    names = [f"{i}  {row.name}" for i, row in enumerate(comparison.rows, 1)]
-    quality = plain_table("How well they decide", ["", "AUROC", "Sensitivity", "Specificity", "Accuracy"])
-    cost = plain_table("What they cost", ["", "", "MB", "ms", "ms, 95th", "img/s", "speed"])
-    tests = plain_table("Against the first, paired", ["", "AUROC, p", "Decisions, p", "Decided otherwise"])
-    for name, row in zip(names, comparison.rows, strict=True):
-        shown = (_two_lines(row.metrics.get(key)) for key in ("auroc", "sensitivity", "specificity", "accuracy"))
-        add_row(quality, name, *shown)
-        add_row(
-            cost, name, row.precision, f"{row.megabytes:.1f}", f"{row.latency_p50:.1f}", f"{row.latency_p95:.1f}",
-            f"{row.throughput:.1f}", f"×{row.speedup:.2f}",
-        )  # fmt: skip
-    for name, row in list(zip(names, comparison.rows, strict=True))[1:]:
-        flipped = row.against_first.get("flipped")
-        told = "n/a" if flipped is None else f"{100 * flipped:.1f} %"
-        test = row.against_first
-        add_row(tests, name, _p(test.get("auroc_delong")), _p(test.get("decisions_mcnemar")), told)
-    return Group(
-        Text(
-            f"{comparison.collection}, {comparison.part} part: {comparison.images} images of "
-            f"{comparison.patients} patients; {comparison.threads} threads, {comparison.hardware}"
-        ),
-        quality,
-        cost,
-        *([tests] if len(comparison.rows) > 1 else []),
-        Text(RESEARCH, style="dim"),
-    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from laennec.costs import Consumption
 from laennec.errors import extra
 from laennec.page.words import WORDS
 from laennec.plots import WORDS as PLOT_KEYS
@@ -51,6 +53,20 @@ class Voice:
             return "–"
         text = f"{value:,.{digits}f}"
         return text.replace(",", _NARROW).replace(".", ",") if self.lang == "fr" else text
+
+    def significant(self, value: float | None, figures: int = 3) -> str:
+        """A positive figure of any size to `figures` digits that count: ``0.00213``, ``18,800``; a dash for None."""
+        if value is None:
+            return "–"
+        if value == 0:
+            return "0"
+        rounded = float(f"{value:.{figures - 1}e}")
+        return self.number(rounded, max(0, figures - 1 - math.floor(math.log10(abs(rounded)))))
+
+    def label(self, used: Consumption) -> str:
+        """What must stand beside a figure of energy: how it came about, how far off it may be, and the meter."""
+        kinds = f" {self('and')} ".join(str(self(f"energy.{kind}")) for kind in used.kind.split(" and "))
+        return f"{kinds} ±{self.percent(used.error, 0)}, {' + '.join(used.meters)}"
 
     def signed(self, value: float | None, digits: int = 2) -> str:
         """A difference with its sign, a true minus among them."""

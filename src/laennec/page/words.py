@@ -1,16 +1,18 @@
 """Every sentence of the pages, in English and in French.
 
 One table: key to (English, French). ``{name}`` is filled in, escaped; ``<strong>`` is the only markup. Keys that begin
-with ``plot.`` are the texts of `laennec.plots`; those of the page about a data set stand in `data_words`, of the
-page about a study in `study_words`.
+with ``plot.`` are the texts of `laennec.plots`; those of the page about a comparison stand in `comparison_words`,
+about a data set in `data_words`, about a study in `study_words`.
 """
 
 from __future__ import annotations
 
+from laennec.page.comparison_words import COMPARISON_WORDS
 from laennec.page.data_words import DATA_WORDS
 from laennec.page.study_words import STUDY_WORDS
 
 WORDS: dict[str, tuple[str, str]] = {
+    **COMPARISON_WORDS,
     **DATA_WORDS,
     **STUDY_WORDS,
     "research": (
@@ -20,7 +22,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "language": ("Language", "Langue"),
     "skip": ("Skip to the figures", "Aller aux résultats"),
     "report_title": ("Report on {model}", "Évaluation de {model}"),
-    "comparison_title": ("Comparison of {n} models", "Comparaison de {n} modèles"),
     "subtitle": ("{collection}, {part} part, {made}", "{collection}, partie {part}, {made}"),
     "part.train": ("training", "d’entraînement"),
     "part.val": ("validation", "de validation"),
@@ -107,10 +108,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "note.training": (
         "The star marks the weights that were kept, a dotted line the start of a phase.",
         "L’étoile marque les poids conservés, une ligne pointillée le début d’une phase.",
-    ),
-    "note.tradeoff": (
-        "Good models stand top left. Vertical bars are 95 % intervals; a large bubble is a large file.",
-        "Les bons modèles sont en haut à gauche. Les barres sont les intervalles à 95 % ; grande bulle, gros fichier.",
     ),
     # Tables
     "all_figures": ("All figures", "Tous les résultats"),
@@ -213,33 +210,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "la plus petite. Proportions : Wilson (1927). Précision moyenne, exactitude équilibrée, F1, Brier et erreur de "
         "calibration (15 intervalles égaux, Guo 2017) : bootstrap par patient, 1 000 tirages.",
     ),
-    # Comparison
-    "comparison_text": (
-        "{rows} models on the same {images} images of {patients} patients ({collection}, {part} part), timed in one "
-        "interleaved run with {threads} threads on {hardware}.",
-        "{rows} modèles sur les mêmes {images} images de {patients} patients ({collection}, partie {part}), "
-        "chronométrés en alternance avec {threads} fils sur {hardware}.",
-    ),
-    "quality": ("How well they decide", "Comment ils décident"),
-    "speed": ("What they cost", "Ce qu’ils coûtent"),
-    "paired": ("Against the first", "Face au premier"),
-    "paired_text": (
-        "Paired tests on the same images. A small p says the difference is more than chance; a large p does not say "
-        "that the models are equal.",
-        "Tests appariés sur les mêmes images. Un petit p dit que la différence dépasse le hasard ; un grand p ne dit "
-        "pas que les modèles se valent.",
-    ),
+    # Shared with the pages about a comparison and a study
     "parameters": ("Parameters", "Paramètres"),
     "megabytes": ("Size (MB)", "Taille (Mo)"),
-    "p50": ("Latency, median (ms)", "Latence médiane (ms)"),
-    "p95": ("Latency, 95th (ms)", "Latence, 95ᵉ (ms)"),
-    "throughput": ("Images per second", "Images par seconde"),
-    "speedup": ("Speed-up", "Accélération"),
-    "threshold": ("Threshold", "Seuil"),
-    "auroc_delong": ("AUROC, p (DeLong)", "AUROC, p (DeLong)"),
-    "decisions_mcnemar": ("Decisions, p (McNemar)", "Décisions, p (McNemar)"),
     "flipped": ("Decided otherwise", "Décidées autrement"),
-    "tradeoff": ("Accuracy against time", "Justesse et durée"),
     # Plots
     "plot.decimal": (".", ","),
     "plot.roc": ("ROC curve", "Courbe ROC"),
@@ -248,7 +222,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "plot.confusion": ("Confusion matrix", "Matrice de confusion"),
     "plot.scores": ("Scores", "Scores"),
     "plot.training": ("Training curves", "Courbes d’entraînement"),
-    "plot.tradeoff": ("AUROC against latency", "AUROC et latence"),
     "plot.false_alarms": ("false alarms (1 − specificity)", "fausses alertes (1 − spécificité)"),
     "plot.sensitivity": ("sensitivity (recall)", "sensibilité (rappel)"),
     "plot.precision": ("precision", "précision"),
@@ -274,7 +247,5 @@ WORDS: dict[str, tuple[str, str]] = {
     "plot.val_auroc": ("AUROC, validation", "AUROC, validation"),
     "plot.val_accuracy": ("accuracy, validation", "exactitude, validation"),
     "plot.kept": ("kept", "conservée"),
-    "plot.latency_ms": ("latency, one image (ms, median)", "latence, une image (ms, médiane)"),
-    "plot.bubble_mb": ("bubble area: size on disk", "surface des bulles : taille sur disque"),
     "plot.nothing": ("not enough images", "pas assez d’images"),
 }
