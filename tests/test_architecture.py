@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "laennec"
 ROWS: list[tuple[str, set[str]]] = [
     ("faces", {"__main__"}),
     ("faces", {"cli"}),
-    ("stages", {"demonstration", "studying"}),
+    ("stages", {"demonstration", "studying", "shrinking"}),
     ("stages", {"comparison"}),
     ("stages", {"tuning", "costing"}),
     ("stages", {"training"}),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import laennec as ln
 from conftest import LOOSE
-from laennec import family, gating, graphs, mixing, quantising
+from laennec import family, gating, graphs, mixing, quantising, shrinking
 from laennec.bundle import Bundle
 from laennec.card import Gate, Quantisation
 from laennec.cli import run
@@ -146,7 +146,7 @@ def test_a_temperature_moves_no_rank_and_keeps_probabilities(temperature: float,
     table = np.random.default_rng(seed).dirichlet([1, 1], 30)
     brought = gating.tempered(BINARY, table, temperature)
     assert np.allclose(brought.sum(1), 1, atol=1e-5)
-    assert (np.argsort(brought[:, 1], kind="stable") == np.argsort(table[:, 1].astype(np.float32), kind="stable")).all()
+    assert (np.diff(brought[np.argsort(table[:, 1]), 1]) >= 0).all()
 
 
 def test_the_search_tries_settings_in_turn_and_stops_at_the_first_that_holds(trained: Bundle, tmp_path: Path) -> None:
@@ -257,3 +257,52 @@ def test_torch_int8_is_a_quarter_of_the_size_and_near_its_parent(trained: Bundle
     assert np.abs(start(made).run(pixels) - start(trained).run(pixels)).max() < 0.05
     with pytest.raises(UsageError, match="already"):
         ln.export(made, "onnxruntime", out=tmp_path / "b")
+
+
+def test_shrinking_leaves_the_fastest_that_passes_with_its_table(
+    trained: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whole and pruned candidates, all held against the first parent; a share that fails ends the search."""
+    monkeypatch.setattr(shrinking, "Limits", lambda **_: LOOSE)
+    exported = shrinking.export
+
+    def refusing(source, *arguments, **options):  # type: ignore[no-untyped-def]
+        if "flops30" in str(options["out"]):
+            raise GateFailed("too far from its parent", "more")
+        assert options["like"].digest == trained.digest
+        return exported(source, *arguments, **options)
+
+    monkeypatch.setattr(shrinking, "export", refusing)
+    out = tmp_path / "small"
+    asked = ["--flops", "0.6,0.3,0.1", "--steps", "1", "--epochs", "1"]
+    assert run(["shrink", str(trained.path), "--out", str(out), *asked]) == 0
+    told = capsys.readouterr().out
+    table = json.loads((out / "shrink.json").read_text())
+    assert [(one["name"], one["passed"]) for one in table["candidates"]] == [
+        ("whole", True),
+        ("flops60", True),
+        ("flops30", False),
+    ]
+    times = {one["name"]: one["milliseconds"] for one in table["candidates"] if one["passed"]}
+    best = ln.open_bundle(out / "best")
+    assert best.digest == ln.open_bundle(out / "candidates" / min(times, key=lambda name: times[name])).digest
+    assert "too far from its parent" in told and "--split test" in told
+    assert not (trained.path / "reports" / "test").exists() or table["best"] == best.digest
+    again = ln.shrink(trained, out=out, shares=(0.6, 0.3), steps=1, epochs=1)
+    assert again.bundle.digest in {ln.open_bundle(out / "candidates" / name).digest for name in times}
+
+
+def test_shrinking_wants_a_torch_bundle_and_shares_between_0_and_1(
+    quantised: Bundle, trained: Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="no fp32 torch bundle"):
+        ln.shrink(quantised, out=tmp_path)
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        ln.shrink(trained, out=tmp_path, shares=(1.5,))
+
+
+def test_an_export_decides_like_its_parent_or_grandparent_only(
+    trained: Bundle, quantised: Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="is not the parent"):
+        ln.export(trained, out=tmp_path, like=quantised)

@@ -29,6 +29,8 @@ COMMANDS = [
     "export",
     "compare",
     "cost",
+    "prune",
+    "shrink",
     "ensemble",
     "study",
     "tune",

@@ -17,9 +17,11 @@ from PIL import Image
 from rich.console import Console
 
 from laennec import plots
+from laennec.costs import Consumption, EnergyReading, Grid, quoted
 from laennec.labels import LabelSet
 from laennec.metrics import judge
 from laennec.page import comparison_page, comparison_text, report_page, report_text
+from laennec.page.comparison_plots import quality_against
 from laennec.page.voice import Voice
 from laennec.page.words import WORDS
 from laennec.results import Comparison, ComparisonRow, Epoch, OperatingPoint, Refused, Report
@@ -71,6 +73,12 @@ HISTORY = [
 
 def made_comparison(rows: int = 3) -> Comparison:
     metrics = made_report().metrics
+    grid = Grid(place="FR", intensity=56.0, year=2023, source="a table")
+    threads = EnergyReading(
+        meter="processor", kind="modelled", covers="processor", device="threads", method="<b>by hand</b>", error=0.75,
+        joules=36.0, seconds=1.0,
+    )  # fmt: skip
+    used = [Consumption(readings=(threads.scaled(3.0**-i),), grid=grid) for i in range(rows)]
     return Comparison(
         part="val", collection="a set", images=60, patients=30, threads=2, hardware="a machine", made="2025-01-02",
         laennec="0.0.0",
@@ -78,7 +86,9 @@ def made_comparison(rows: int = 3) -> Comparison:
             ComparisonRow(
                 name=EVIL if i == 1 else f"model {i}", bundle_digest=DIGEST, backend="onnxruntime", precision="int8",
                 parameters=None if i else 7_000_000, megabytes=8.0 * (i + 1), metrics=metrics, threshold=0.5,
+                nonzero=None if i else 3_500_000, operations=None if i else 8_000_000_000,
                 latency_p50=5.0 * 4**i, latency_p95=6.0 * 4**i, throughput=100.0, speedup=1.0,
+                inference=used[i], **quoted(used[i], 0.8), energy_saved=1 - 3.0**-i if i else None,
                 against_first={"auroc_delong": 0.0004, "decisions_mcnemar": 0.5, "flipped": 0.02} if i else {},
             )
             for i in range(rows)
@@ -241,7 +251,8 @@ def drawn() -> dict[str, str]:
         "confusion": plots.confusion_matrix(report, words),
         "scores": plots.score_histogram(report, words),
         "training": plots.training_curves(HISTORY, words),
-        "tradeoff": plots.tradeoff(made_comparison(), words),
+        "time": quality_against(made_comparison(), "time", Voice("en")),
+        "energy": quality_against(made_comparison(), "energy", Voice("fr")),
     }
 
 
@@ -279,7 +290,7 @@ def test_plots_of_nothing() -> None:
     assert "<svg" in plots.confusion_matrix(report, ENGLISH)
     assert "not enough images" in plots.confusion_matrix(report.model_copy(update={"confusion": ()}), ENGLISH)
     assert "not enough images" in plots.training_curves([], ENGLISH)
-    assert "not enough images" in plots.tradeoff(made_comparison(rows=0), ENGLISH)
+    assert "not enough images" in quality_against(made_comparison(rows=0), "energy", Voice("en"))
 
 
 @pytest.mark.parametrize("renderable", [report_text(made_report()), comparison_text(made_comparison())])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from laennec.results import Prediction, Report
     from laennec.samples import Collection, Sample, Split
     from laennec.scoring import score
+    from laennec.shrinking import shrink
     from laennec.studies import Study
     from laennec.studying import study
     from laennec.training import train
@@ -63,6 +64,7 @@ _HOME = {
     "open_bundle": "bundle",
     "prune": "pruning",
     "score": "scoring",
+    "shrink": "shrinking",
     "study": "studying",
     "train": "training",
     "tune": "tuning",
@@ -92,6 +94,7 @@ __all__ = [
     "open_bundle",
     "prune",
     "score",
+    "shrink",
     "study",
     "train",
     "tune",

@@ -7,14 +7,13 @@ The test part is not read.
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from laennec import family, gating, graphs, hardware, mixing, operating, progress, storage
+from laennec import family, gating, graphs, hardware, measuring, mixing, operating, progress, storage
 from laennec.bundle import CARD, Bundle, dump, model_digest, open_bundle, seal, seals
 from laennec.card import Card, Fastest, Gate, Limits, Quantisation
 from laennec.errors import MissingExtra, UsageError
@@ -26,8 +25,6 @@ from laennec.version import VERSION
 AUTO = "auto"
 SEARCH = "quantisation.json"
 _CALIBRATION_IMAGES = 256
-_ROUNDS = 30
-_WARM_UP = 3
 
 
 @dataclass(frozen=True)
@@ -80,10 +77,11 @@ def export(
         return done
     feed = reload(parent, ("train", "val"), root)
     model, val = like or parent, feed.part("val")
-    reads = [(card.labels, card.preprocess.pixel_digest) for card in (model.card, parent.card)]
-    if reads[0] != reads[1]:
-        raise UsageError(f"'{model.name}' has other labels or reads other pixels", "name an ancestor of the bundle")
-    standard = gating.Standard(model.card, val, infer(start(model), val, model.name), limits)
+    if model.digest not in {parent.digest, parent.card.parent}:
+        raise UsageError(f"'{model.name}' is not the parent of '{parent.name}'", "name the bundle it was pruned from")
+    before = infer(start(model), val, model.name)
+    own = before if model.digest == parent.digest else infer(start(parent), val, parent.name)
+    standard = gating.Standard(model.card, val, before, limits, towards=own)
     made, fastest = _made(parent, feed, standard, wanted, thorough)
     card = parent.card.model_copy(
         update={
@@ -185,27 +183,19 @@ def _one(
 
 def _times(parent: Card, made: list[_Made], val: Part) -> list[float]:
     """Median milliseconds of one image for each, interleaved."""
-    image, sessions = val.batch(slice(0, 1)), []
-    for one in made:
-        card = parent.model_copy(update={"backend": one.backend, "precision": one.precision})
-        sessions.append(family.member("backends", one.backend).start(card, one.files, 0))
-    for session in sessions:
-        for _ in range(_WARM_UP):
-            session.run(image)
-    taken = np.zeros((len(sessions), _ROUNDS))
-    for turn in range(_ROUNDS):
-        for number, session in enumerate(sessions):
-            started = time.perf_counter()
-            session.run(image)
-            taken[number, turn] = 1000 * (time.perf_counter() - started)
-    return [float(np.median(row)) for row in taken]
+    cards = [parent.model_copy(update={"backend": one.backend, "precision": one.precision}) for one in made]
+    sessions = [
+        family.member("backends", card.backend).start(card, one.files, 0) for card, one in zip(cards, made, strict=True)
+    ]
+    images = [val.batch(slice(0, 1))] * len(sessions)
+    return [float(np.median(row)) for row in measuring.single_image(sessions, images)]
 
 
 def _sealed(card: Card, made: _Made, standard: gating.Standard, split_digest: str, out: Path) -> Bundle:
     """Bring the model to its parent's temperature where its precision changed, bind thresholds to it, and seal it."""
     labels, before, after, files = card.labels, standard.before, made.after, dict(made.files)
     if made.gate.limits.difference is None and graphs.GRAPH in files:
-        heat = gating.temperature_of(labels, before, after)
+        heat = standard.temperature(after)
         files[graphs.GRAPH] = graphs.tempered(files[graphs.GRAPH], heat, labels.exclusive)
         card = card.model_copy(update={"temperature": card.temperature * heat})
         after = gating.tempered(labels, after, heat)

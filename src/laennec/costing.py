@@ -14,7 +14,7 @@ from laennec import counting, evaluation, family, hardware, images, loader, meas
 from laennec.backends import Session
 from laennec.bundle import Bundle, open_bundle
 from laennec.costs import Consumption, Cost, Counts, Timing, quoted
-from laennec.errors import ImageError, LaennecError, MissingExtra, UsageError
+from laennec.errors import ImageError, MissingExtra, UsageError
 from laennec.graphs import GRAPH
 from laennec.preprocess import Preprocess
 from laennec.runtime import start
@@ -125,7 +125,7 @@ def _material(
         part = loader.reload(bundle, (split,), root).part(split)
         accuracy = evaluation.judged(bundle, split, root=root).metrics["accuracy"].value
         return accuracy, part.batch(np.arange(most) % len(part)), [sample.path for sample in part.samples[:_FILES]]
-    except (LaennecError, OSError) as error:
+    except (UsageError, MissingExtra, OSError) as error:
         if root is not None:
             raise
         progress.say(f"warning: random pixels, without accuracy and reading of files: {error}")
@@ -141,12 +141,14 @@ def _runtimes(bundle: Bundle) -> list[tuple[str, str]]:
         return found
     for name in family.names("backends"):
         member = family.member("backends", name)
+        if not member.CALIBRATES:  # it takes no graph; whether it is there is not asked, for that may load much
+            continue
         try:
             member.ready()
         except MissingExtra:
             continue
         computed = _WITHIN if card.precision == "fp32" else (card.precision,)
-        found += [(name, p) for p in member.PRECISIONS if member.CALIBRATES and p in computed]
+        found += [(name, p) for p in member.PRECISIONS if p in computed]
     return list(dict.fromkeys(found))
 
 

@@ -34,20 +34,26 @@ def tempered(labels: LabelSet, probabilities: np.ndarray, temperature: float) ->
     return brought
 
 
-def temperature_of(labels: LabelSet, before: np.ndarray, after: np.ndarray) -> float:
-    """The temperature, to three digits, that brings a child's probabilities nearest its parent's.
+def temperature_of(labels: LabelSet, wanted: np.ndarray, after: np.ndarray) -> float:
+    """The temperature, to three digits, that brings a child's probabilities nearest `wanted`.
 
-    Least cross-entropy against the parent's answers, by golden section over the logarithm, from 0.25 to 4. The
-    parent's own calibration is kept that way, whatever it is.
+    Least cross-entropy (Guo et al. 2017, arXiv:1706.04599), by golden section over the logarithm, from 0.25 to 4.
+
+    Args:
+        labels: the label set.
+        wanted: ``[n, labels]``: the answers of the parent, whose calibration is kept that way; or the labels, NaN for
+            unknown.
+        after: the child's probabilities ``float32 [n, labels]``.
     """
-    wanted = before.astype(np.float64)
+    known = ~np.isnan(wanted)
+    targets = np.nan_to_num(wanted.astype(np.float64))
 
     def divergence(log_temperature: float) -> float:
         given = np.clip(tempered(labels, after, math.exp(log_temperature)).astype(np.float64), _SURE, 1 - _SURE)
-        far = wanted * np.log(given)
+        far = targets * np.log(given)
         if not labels.exclusive:
-            far = far + (1 - wanted) * np.log(1 - given)
-        return float(-far.mean())
+            far = far + (1 - targets) * np.log(1 - given)
+        return float(-far[known].mean())
 
     low, high, golden = math.log(_COLDEST), math.log(_HOTTEST), (math.sqrt(5) - 1) / 2
     while high - low > 1e-4:
@@ -69,59 +75,55 @@ class Standard:
         val: the validation part.
         before: its probabilities ``float32 [n, labels]``.
         limits: what a child may lose.
+        towards: what the child's temperature is fitted to ``[n, labels]``: answers of its own parent, or the labels of
+            a network that was trained again.
     """
 
     card: Card
     val: Part
     before: np.ndarray
     limits: Limits
+    towards: np.ndarray
+
+    def temperature(self, after: np.ndarray) -> float:
+        """The temperature of a child that answers `after`."""
+        return temperature_of(self.card.labels, self.towards, after)
 
     def gate(self, after: np.ndarray, same_precision: bool = False) -> Gate:
-        """Hold a child's probabilities against it; an export in the same precision may differ by rounding only."""
+        """Hold a child's probabilities ``float32 [n, labels]``, before any temperature, against it.
+
+        An export in the same precision may differ by rounding only, and no temperature is fitted.
+        """
+        labels, before = self.card.labels, self.before
         limits = self.limits.model_copy(update={"difference": ROUNDING}) if same_precision else self.limits
-        return hold(self.val, self.card, self.before, after, limits)
-
-
-def hold(val: Part, parent: Card, before: np.ndarray, after: np.ndarray, limits: Limits) -> Gate:
-    """Hold a child's probabilities on validation against its parent's.
-
-    Args:
-        val: the validation part.
-        parent: its card: labels, and the threshold it decides by.
-        before: the parent's probabilities ``float32 [n, labels]``.
-        after: the child's, before any temperature. Where `limits.difference` is given the child is an export in the
-            same precision, and no temperature is fitted.
-        limits: what may be lost.
-    """
-    labels = parent.labels
-    truth = decisions.truth_of(labels, val.values)
-    known = ~np.isnan(truth)
-    threshold = parent.operating_point.threshold
-    flips, others = np.zeros(len(val), dtype=bool), after.copy()
-    for here in _folds(val):
-        heat = temperature_of(labels, before[~here], after[~here]) if limits.difference is None else 1.0
-        rest, others[here] = tempered(labels, after[~here], heat), tempered(labels, after[here], heat)
-        _, positive, _ = decisions.decide(labels, before[~here], threshold)
-        own = decisions.follow_threshold(positive, decisions.decide(labels, rest, 0.5)[0], threshold)
-        flips[here] = decisions.differ(labels, before[here], others[here], (threshold, own))
-    scores = [decisions.decide(labels, p, 0.5)[0] for p in (before, others)]
-    aurocs = [intervals.delong(truth, decisions.decide(labels, p, 0.5)[0]).value or 0.0 for p in (before, after)]
-    eces = [metrics.calibration_error(truth[known], score[known]) for score in scores]
-    difference = float(np.abs(before - others).max())
-    return Gate(
-        images=len(val),
-        largest_difference=difference,
-        auroc_parent=aurocs[0],
-        auroc=aurocs[1],
-        ece_parent=eces[0],
-        ece=eces[1],
-        flipped=float(flips.mean()),
-        limits=limits,
-        passed=aurocs[0] - aurocs[1] <= limits.auroc_lost
-        and float(flips.mean()) <= limits.flipped
-        and eces[1] - eces[0] <= limits.ece_gained
-        and (limits.difference is None or difference <= limits.difference),
-    )
+        truth = decisions.truth_of(labels, self.val.values)
+        known = ~np.isnan(truth)
+        threshold = self.card.operating_point.threshold
+        flips, others = np.zeros(len(after), dtype=bool), after.copy()
+        for here in _folds(self.val):
+            heat = 1.0 if same_precision else temperature_of(labels, self.towards[~here], after[~here])
+            rest, others[here] = tempered(labels, after[~here], heat), tempered(labels, after[here], heat)
+            _, positive, _ = decisions.decide(labels, before[~here], threshold)
+            own = decisions.follow_threshold(positive, decisions.decide(labels, rest, 0.5)[0], threshold)
+            flips[here] = decisions.differ(labels, before[here], others[here], (threshold, own))
+        scores = [decisions.decide(labels, p, 0.5)[0] for p in (before, others)]
+        aurocs = [intervals.delong(truth, decisions.decide(labels, p, 0.5)[0]).value or 0.0 for p in (before, after)]
+        eces = [metrics.calibration_error(truth[known], score[known]) for score in scores]
+        difference, flipped = float(np.abs(before - others).max()), float(flips.mean())
+        return Gate(
+            images=len(after),
+            largest_difference=difference,
+            auroc_parent=aurocs[0],
+            auroc=aurocs[1],
+            ece_parent=eces[0],
+            ece=eces[1],
+            flipped=flipped,
+            limits=limits,
+            passed=aurocs[0] - aurocs[1] <= limits.auroc_lost
+            and flipped <= limits.flipped
+            and eces[1] - eces[0] <= limits.ece_gained
+            and (limits.difference is None or difference <= limits.difference),
+        )
 
 
 def _folds(val: Part) -> Iterator[np.ndarray]:

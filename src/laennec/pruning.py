@@ -275,16 +275,19 @@ def _sealed(work: _Work, network: Network, told: dict[str, Any], limits: Limits,
 
     card = work.draft(network)
     before, after = infer(start(parent), val, parent.name), answers(card)
-    held = gating.hold(val, parent.card, before, after, limits)
+    standard = gating.Standard(parent.card, val, before, limits, towards=val.values)
+    held = standard.gate(after)
     progress.say(gating.told(held))
     if gate and not held.passed:
         raise gating.failed(
             held,
             f"the network pruned to {work.asked.wanted}",
             parent.name,
-            "more --epochs, more of it left, or --distil 0.7 to learn from its parent; --no-gate seals it as it is",
+            "more --epochs, or more of it left"
+            + ("" if work.asked.distil else ", or --distil 0.7 to learn from its parent")
+            + "; --no-gate seals it as it is",
         )
-    temperature = gating.temperature_of(labels, before, after)
+    temperature = standard.temperature(after)
     _cool(network, temperature)
     after, files = answers(card), {WEIGHTS: weights_bytes(network)}
     seen = {"aurocs": told["aurocs"], "seconds": round(told["seconds"], 1), "beside_parent": held}

@@ -1,4 +1,4 @@
-"""Commands that make a bundle smaller or quicker: prune."""
+"""Commands that make a bundle smaller or quicker: prune, shrink."""
 
 from __future__ import annotations
 
@@ -14,6 +14,49 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
     app.command()(prune)
+    app.command()(shrink)
+
+
+def shrink(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the fp32 torch bundle to make cheaper.")],
+    out: Annotated[Path, typer.Option(help="Folder for the candidates, the table and the best bundle.")],
+    within: Annotated[float, typer.Option(min=0, help="Largest validation AUROC that may be lost.")] = 0.002,
+    flipped: Annotated[float, typer.Option(min=0, max=1, help="Largest share of flipped validation decisions.")] = 0.01,
+    flops: Annotated[
+        str, typer.Option(help="Shares of the operations to prune to, each tried; none prunes nothing.")
+    ] = "0.5,0.3,0.15",
+    steps: Annotated[int, typer.Option(min=1, help="How often each is pruned and retrained.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each retraining.")] = 2,
+    distil: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the parent's answers in what is learned.")
+    ] = 0.7,
+    root: Annotated[Path | None, typer.Option(help="Where the data lies now, if it moved since the training.")] = None,
+    lang: Annotated[str, typer.Option("--lang", help="Language the page opens in: en or fr.")] = "en",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")] = False,
+) -> None:
+    """Search for the fastest bundle that still decides the same: pruned, quantised, in every runtime there is."""
+    import json
+
+    from laennec import page, shrinking
+    from laennec.cli.line import language_of, show
+    from laennec.errors import UsageError
+
+    try:
+        shares = [float(share) for share in flops.split(",") if share.strip() not in {"", "none"}]
+    except ValueError as error:
+        raise UsageError(f"'{flops}' is no list of shares", "for example --flops 0.5,0.3") from error
+    found = shrinking.shrink(
+        bundle, out=out, within=within, flipped=flipped, shares=shares, steps=steps, epochs=epochs, distil=distil,
+        root=root, language=language_of(lang),
+    )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(json.loads((out / shrinking.TABLE).read_text(encoding="utf-8")), indent=2))
+        return
+    show(page.comparison_text(found.comparison))
+    for one in found.candidates:
+        typer.echo(f"{one.name:<10} {one.made or 'refused':<20} {one.told}")
+    typer.echo(f"best:       {found.bundle.path}  ({found.bundle.card.backend} {found.bundle.card.precision})")
+    typer.echo(f"next:       laennec evaluate {found.bundle.path} --split test")
 
 
 def prune(

@@ -12,10 +12,10 @@ from laennec.cli.line import language_of, show
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
 _Root = Annotated[Path | None, typer.Option(help="Where the data lies now, if it moved since the training.")]
 _Grid = Annotated[
-    str | None, typer.Option(help="Whose electricity, for CO2e: FR, say, EU or world; world if nothing says otherwise.")
+    str | None, typer.Option(help="Whose electricity, for CO2e: FR, say, EU, world; LAENNEC_GRID or world by default.")
 ]
 _Meter = Annotated[
-    list[str] | None, typer.Option("--meter", help="A meter of energy, instead of those that can run here.")
+    list[str] | None, typer.Option("--meter", help="A meter of energy, see `laennec list meters`, instead of the usual.")
 ]
 
 
@@ -35,7 +35,7 @@ def cost(
     meter: _Meter = None,
     as_json: _Json = False,
 ) -> None:
-    """What a bundle costs here: operations, size, time in every runtime, memory, energy; writes cost.json."""
+    """What a bundle costs here: size, operations, time, memory, energy."""
     from laennec import page
     from laennec.costing import cost as run
 

@@ -10,7 +10,6 @@ from laennec.page.voice import Voice
 from laennec.plots import INK, MUTED, drawing, nothing, ticks
 from laennec.results import Comparison, ComparisonRow
 
-_OFFSETS = ((-11, 9), (11, 9), (11, -10), (-11, -10))  # of numbers from their points
 _COST: dict[str, Callable[[ComparisonRow], float | None]] = {
     "time": lambda row: row.latency_p50,
     "energy": lambda row: row.watt_hours,
@@ -52,10 +51,11 @@ def quality_against(comparison: Comparison, cost: str, voice: Voice) -> str:
                 [spending[i] for i in best], [areas[i] for i in best], color=MUTED, linewidth=1.4,
                 linestyle=(0, (4, 3)), drawstyle="steps-post", zorder=1,
             )  # fmt: skip
-            axes.plot(
-                [spending[i] for i in best], [areas[i] for i in best], "o", color="none", markersize=13,
-                markeredgecolor=INK, markeredgewidth=1.3, label=voice.plain("front"), zorder=3,
-            )  # fmt: skip
+            for i in best:  # one by one: a mark drawn as a copy keeps its ink when a page turns dark
+                axes.scatter(
+                    [spending[i]], [areas[i]], s=170, facecolors="none", edgecolors=INK, linewidths=1.3, zorder=3,
+                    label=voice.plain("front") if i == best[0] else None,
+                )  # fmt: skip
             axes.set_xscale("log")
             axes.minorticks_off()
             low, high = min(spending) / 1.6, max(spending) * 1.6
@@ -68,10 +68,9 @@ def quality_against(comparison: Comparison, cost: str, voice: Voice) -> str:
             if auroc.low is not None and auroc.high is not None:
                 axes.plot([spent] * 2, [auroc.low, auroc.high], color=colour(number), linewidth=1.6, zorder=2)
             axes.plot([spent], [areas[place]], "o", color=colour(number), markersize=8, zorder=4)
-            x, y = _OFFSETS[_crowd(spending, areas, place) % len(_OFFSETS)]
             axes.annotate(
-                str(number), (spent, areas[place]), xytext=(x, y), textcoords="offset points", ha="center", va="center",
-                fontweight="bold", zorder=5,
+                str(number), (spent, areas[place]), xytext=_offset(spending, areas, place), textcoords="offset points",
+                ha="center", va="center", fontweight="bold", zorder=5,
             )  # fmt: skip
         axes.margins(y=0.12)
         axes.set(xlabel=voice.plain(f"axis.{cost}"), ylabel=words["auroc"])
@@ -80,14 +79,19 @@ def quality_against(comparison: Comparison, cost: str, voice: Voice) -> str:
     return sheet.svg
 
 
-def _crowd(costs: Sequence[float], values: Sequence[float], place: int) -> int:
-    """How many earlier points lie so near that their numbers would be written over each other."""
+def _offset(costs: Sequence[float], values: Sequence[float], place: int) -> tuple[int, int]:
+    """Where a point's number stands, in points from it: of a crowd the cheapest's left, the dearest's right."""
     wide, high = max(costs) / min(costs) * 2.6, max(max(values) - min(values), 0.02)
-    near = (
-        abs(math.log(costs[i] / costs[place])) < 0.06 * math.log(wide) and abs(values[i] - values[place]) < 0.06 * high
-        for i in range(place)
-    )
-    return sum(near)
+    near = [
+        i
+        for i in range(len(costs))
+        if abs(math.log(costs[i] / costs[place])) < 0.07 * math.log(wide)
+        and abs(values[i] - values[place]) < 0.1 * high
+    ]
+    rank = sorted(near, key=lambda i: (costs[i], i)).index(place)
+    if rank == 0:
+        return -11, 9
+    return (11, 9) if rank == len(near) - 1 else (0, -13)
 
 
 def _few(steps: list[float]) -> list[float]:

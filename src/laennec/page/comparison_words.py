@@ -8,7 +8,7 @@ COMPARISON_WORDS: dict[str, tuple[str, str]] = {
         "{rows} models on the same {images} images of {patients} patients ({collection}, {part} part), timed and "
         "metered in one interleaved run with {threads} threads on {hardware}.",
         "{rows} modèles sur les mêmes {images} images de {patients} patients ({collection}, partie {part}), "
-        "chronométrés et mesurés en alternance avec {threads} fils sur {hardware}.",
+        "leur durée et leur énergie relevées en alternance avec {threads} fils sur {hardware}.",
     ),
     "disturbed": (
         "Another program was using this machine: the timings are unreliable. Repeat when it is idle.",
@@ -20,20 +20,20 @@ COMPARISON_WORDS: dict[str, tuple[str, str]] = {
         "integers. Time is for one image, energy for 1,000 studies in batches of {batch}, the files decoded before. "
         "Saved: energy against the first model.",
         "FLOPs (2 × MAC) : deux opérations par multiplication-addition pour une image ; d’un modèle int8, la plupart "
-        "sont entières. La durée vaut pour une image, l’énergie pour 1 000 examens par lots de {batch}, fichiers déjà "
-        "décodés. Économie : énergie face au premier modèle.",
+        "sont entières. La durée vaut pour une image, l’énergie pour 1 000 examens par lots de {batch}, fichiers déjà "
+        "décodés. En moins : face au premier modèle.",
     ),
     "f1_short": ("F1", "F1"),
     "time": ("Time (ms)", "Durée (ms)"),
     "gigaflops": ("GFLOPs (2 × MAC)", "GFLOPs (2 × MAC)"),
-    "nonzero": ("{n} not 0", "{n} non nuls"),
+    "nonzero": ("{n} not 0", "{n} non nuls"),
     "nonzero_column": ("Not 0", "Non nuls"),
     "letter": ("Energy letter", "Lettre d’énergie"),
     "letter_of": ("Letter {letter} on a scale from A to G", "Lettre {letter} sur une échelle de A à G"),
-    "watt_hours": ("Energy, 1,000 studies (Wh)", "Énergie, 1 000 examens (Wh)"),
-    "grams": ("CO₂e, 1,000 studies (g)", "CO₂e, 1 000 examens (g)"),
+    "watt_hours": ("Energy, 1,000 studies (Wh)", "Énergie, 1 000 examens (Wh)"),
+    "grams": ("CO₂e, 1,000 studies (g)", "CO₂e, 1 000 examens (g)"),
     "per_watt_hour": ("Accuracy per Wh", "Exactitude par Wh"),
-    "saved": ("Energy saved", "Énergie économisée"),
+    "saved": ("Energy saved", "Énergie en moins"),
     "grid": ("{place}, {year}", "{place}, {year}"),
     "and": ("and", "et"),
     "energy.measured": ("measured", "mesuré"),
@@ -42,11 +42,12 @@ COMPARISON_WORDS: dict[str, tuple[str, str]] = {
     "energy_text": (
         "Measured: a counter of the hardware was read. Modelled: worked out from what ran. ± is how far off the figure "
         "may be; two modelled figures of one machine share most of that error, so their ratio is surer than either. "
-        "Not in it: decoding the files, power supply, cooling, screens, making the machines.",
+        "Memory is that of the whole process, all these models in it. Not counted: decoding the files, power supply, "
+        "cooling, screens, making the machines.",
         "Mesuré : un compteur du matériel a été lu. Modélisé : calculé d’après ce qui a tourné. ± dit l’erreur "
         "possible ; deux chiffres modélisés d’une même machine partagent l’essentiel de cette erreur, leur rapport "
-        "est donc plus sûr que chacun. Hors du compte : décodage des fichiers, alimentation, refroidissement, écrans, "
-        "fabrication des machines.",
+        "est donc plus sûr que chacun. La mémoire est celle du processus entier, avec tous ces modèles. Hors du "
+        "compte : décodage des fichiers, alimentation, refroidissement, écrans, fabrication des machines.",
     ),
     "grid_text": (
         "CO₂e: {intensity} g per kWh, {place} {year}, {source}; ±10 % more.",
@@ -56,7 +57,7 @@ COMPARISON_WORDS: dict[str, tuple[str, str]] = {
         "The letter is laennec’s own scale: A up to 0.002 Wh for 1,000 studies, each next one four times more. It "
         "orders models judged on one machine by one meter and is no label of any authority; a modelled figure’s error "
         "can move it by one.",
-        "La lettre suit l’échelle propre à laennec : A jusqu’à 0,002 Wh pour 1 000 examens, chaque suivante quatre "
+        "La lettre suit l’échelle propre à laennec : A jusqu’à 0,002 Wh pour 1 000 examens, chaque suivante quatre "
         "fois plus. Elle classe des modèles jugés sur une machine par un appareil de mesure et n’est l’étiquette "
         "d’aucune autorité ; l’erreur d’un chiffre modélisé peut la décaler d’un rang.",
     ),
@@ -68,7 +69,7 @@ COMPARISON_WORDS: dict[str, tuple[str, str]] = {
     "meter": ("Meter", "Appareil"),
     "device": ("Covers", "Ce qu’il couvre"),
     "made_how": ("How", "Comment"),
-    "reading_wh": ("Wh for 1,000", "Wh pour 1 000"),
+    "reading_wh": ("Wh for 1,000", "Wh pour 1 000"),
     "is_quoted": ("quoted", "retenu"),
     "quality": ("How well they decide", "Comment ils décident"),
     "speed": ("How quick and how large they are", "Vitesse et taille"),
@@ -90,7 +91,7 @@ COMPARISON_WORDS: dict[str, tuple[str, str]] = {
     "against.time": ("AUROC against time", "AUROC et durée"),
     "against.energy": ("AUROC against energy", "AUROC et énergie"),
     "axis.time": ("one image (ms, median), log scale", "une image (ms, médiane), échelle log"),
-    "axis.energy": ("1,000 studies (Wh), log scale", "1 000 examens (Wh), échelle log"),
+    "axis.energy": ("1,000 studies (Wh), log scale", "1 000 examens (Wh), échelle log"),
     "front": ("Pareto front", "front de Pareto"),
     "note.time": (
         "Good models stand top left. Bars are 95 % intervals. No other model is as good as a ringed one for less.",

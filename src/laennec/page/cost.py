@@ -22,7 +22,7 @@ def cost_text(cost: Cost) -> Group:
     ]
     if cost.part is None:
         parts.append(Text("Random pixels: the images were not to be had. No accuracy.", style="yellow"))
-    size = plain_table("How large it is", ["", ""])
+    size = plain_table("How large it is", ["", "Figure"])
     nonzero = "" if cost.nonzero is None else f", {cost.nonzero:,} not 0"
     add_row(size, "Parameters", "n/a" if cost.parameters is None else f"{cost.parameters:,}{nonzero}")
     add_row(size, "FLOPs (2 x MAC), one image", flops(cost.operations))
@@ -70,7 +70,8 @@ def energy_notes(used: Sequence[Consumption | None], how: str) -> list[Text]:
     grids = dict.fromkeys(one.grid for one in read)
     places = "; ".join(f"{g.place} {g.year}, {g.intensity:g} g CO2e per kWh ±10 %" for g in grids)
     return [
-        Text(f"Inference {how}: {labels}. Grid: {places}.", style="dim"),
+        Text(f"Inference {how}: {labels}.", style="dim"),
+        Text(f"Grid: {places}.", style="dim"),
         Text("A letter orders models judged on one machine by one meter; see docs/energy.md.", style="dim"),
     ]
 
