@@ -24,8 +24,8 @@ from laennec import comparison, costing, counting, graphs, measuring, metering
 from laennec.bundle import Bundle
 from laennec.card import Architecture
 from laennec.cli import run
-from laennec.costs import Consumption, Cost, EnergyReading, Grid, letter, quoted
-from laennec.errors import LaennecError, UnknownName, UsageError
+from laennec.costs import Consumption, Cost, Counts, EnergyReading, Grid, letter, quoted
+from laennec.errors import LaennecError, MissingExtra, UnknownName, UsageError
 from laennec.page import comparison_page, comparison_text, cost_text
 from laennec.page.comparison_plots import pareto
 from laennec.page.cost import flops, significant
@@ -152,6 +152,16 @@ def test_rounded_weights_are_compared_with_their_zero_point() -> None:
     model.graph.initializer.append(numpy_helper.from_array(np.uint8(3), "zero"))
     found = counting.of_graph(model.SerializeToString())
     assert (found.parameters, found.nonzero, found.operations) == (6, 3, 12)
+
+
+def test_without_what_counts_only_the_cards_parameters_are_told(
+    quantised: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(*_: object) -> None:
+        raise MissingExtra("this needs the library 'onnx'", "install it")
+
+    monkeypatch.setattr(counting, "counts", absent)
+    assert costing.counts(quantised) == Counts(parameters=quantised.card.parameters)
 
 
 # --- measuring

@@ -110,9 +110,12 @@ def counts(bundle: Bundle) -> Counts:
 def _check(threads: Sequence[int], batches: Sequence[int], split: str) -> None:
     if split not in PART_NAMES:
         raise UsageError(f"there is no part '{split}'", f"take one of: {', '.join(PART_NAMES)}")
-    for what, numbers in (("threads", threads), ("images a call", batches)):
+    for what, numbers in (("threads", threads), ("batches", batches)):
         if not numbers or numbers[0] < 1:
-            raise UsageError(f"{numbers[0] if numbers else 'no number of'} {what}: expected 1 or more", "1,2, say")
+            raise UsageError(
+                f"{what} holds {numbers[0] if numbers else 'nothing'}: expected whole numbers from 1 on",
+                f"name them, as {what} 1,2",
+            )
 
 
 def _material(

@@ -15,7 +15,7 @@ _Grid = Annotated[
     str | None, typer.Option(help="Whose electricity, for CO2e: FR, say, EU, world; LAENNEC_GRID or world by default.")
 ]
 _Meter = Annotated[
-    list[str] | None, typer.Option("--meter", help="A meter of energy, see `laennec list meters`, instead of the usual.")
+    list[str] | None, typer.Option("--meter", help="A meter of energy, of `laennec list meters`, not the usual.")
 ]
 
 

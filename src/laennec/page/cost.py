@@ -55,7 +55,7 @@ def cost_text(cost: Cost) -> Group:
         times_more = cost.reading.watt_hours / cost.inference.watt_hours
         if times_more >= 1:
             parts.append(Text(f"Reading the files takes {significant(times_more, 2)} times the energy of inference."))
-    parts += energy_notes([cost.inference], f"in batches of {cost.batch}, {cost.threads} threads")
+    parts += energy_notes([cost.inference], f"in batches of {cost.batch}, threads: {cost.threads}")
     parts += [Text(f"Note: {warning}", style="yellow") for warning in cost.warnings]
     parts.append(Text(RESEARCH, style="dim"))
     return Group(*parts)
