@@ -26,8 +26,8 @@ def write(measured: Mapping[str, Any], called: Mapping[str, str]) -> None:
     """
     peaks = {"fp32": product("f32"), "bf16": product("bf16"), "int8": product_int8()}
     lines = [
-        f"A product of two matrices of {SIDE} x {SIDE} by openvino, {os.cpu_count()} threads, best of 20. Of each net: the",
-        "operations (2 x MAC) it does in a second in batches of 16, and their share of the peak in the same precision.",
+        f"A product of two matrices of {SIDE} x {SIDE} by openvino, {os.cpu_count()} threads, best of 20. Of each net:",
+        "operations (2 x MAC) a second in batches of 16, and their share of the peak in the same precision.",
         "",
         "| precision | peak, Gop/s | " + " | ".join(called.values()) + " |",
         "|---|---|" + "---|" * len(called),

@@ -301,8 +301,7 @@ def test_shrinking_wants_a_torch_bundle_and_shares_between_0_and_1(
         ln.shrink(trained, out=tmp_path, shares=(1.5,))
 
 
-def test_an_export_decides_like_its_parent_or_grandparent_only(
-    trained: Bundle, quantised: Bundle, tmp_path: Path
-) -> None:
-    with pytest.raises(UsageError, match="is not the parent"):
-        ln.export(trained, out=tmp_path, like=quantised)
+def test_an_export_decides_like_a_bundle_of_the_same_split_only(trained: Bundle, tmp_path: Path) -> None:
+    other = ln.train(trained.recipe.replace(split__seed=5, epochs=1), tmp_path / "other")
+    with pytest.raises(UsageError, match="another split"):
+        ln.export(trained, out=tmp_path / "x", like=other)

@@ -77,8 +77,12 @@ def export(
         return done
     feed = reload(parent, ("train", "val"), root)
     model, val = like or parent, feed.part("val")
-    if model.digest not in {parent.digest, parent.card.parent}:
-        raise UsageError(f"'{model.name}' is not the parent of '{parent.name}'", "name the bundle it was pruned from")
+    seen = [(c.labels, c.preprocess.pixel_digest, c.data.split_digest) for c in (model.card, parent.card)]
+    if seen[0] != seen[1]:
+        raise UsageError(
+            f"'{model.name}' has other labels, pixels or another split than '{parent.name}'",
+            "name the bundle it was pruned from",
+        )
     before = infer(start(model), val, model.name)
     own = before if model.digest == parent.digest else infer(start(parent), val, parent.name)
     standard = gating.Standard(model.card, val, before, limits, towards=own)
