@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -174,8 +175,8 @@ def sides_of(
 def nets(kermany: Path, work: Path, threads: int, which: list[str], prune: bool) -> None:
     """The table of the three nets."""
     lines = [
-        f"224 px, {os.cpu_count()} threads for torch and for every runtime; median of {ROUNDS[1]} and {ROUNDS[16]} rounds in",
-        "turns. x: times as fast as torch eager fp32. y: times as fast as onnxruntime's own int8 with its defaults.",
+        f"224 px, {os.cpu_count()} threads for torch and for every runtime; median of {ROUNDS[1]} and {ROUNDS[16]}",
+        "rounds in turns. x: times as fast as torch eager fp32. y: as onnxruntime's own int8 with its defaults.",
         "Gate, on validation against the fp32 parent: AUROC lost, decisions flipped, ECE gained; it holds within .002,",
         f"1 % and .01. Pruned: {LEFT:.0%} of the operations left, one step and one epoch of retraining with the",
         "parent's answers; FLOPs are 2 x MAC.",

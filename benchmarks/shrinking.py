@@ -24,15 +24,10 @@ from laennec.shrinking import Shrunk
 ROOT = Path(__file__).resolve().parents[1]
 SHARES = (0.7, 0.5)
 ANYTHING = Limits(auroc_lost=1.0, flipped=1.0, ece_gained=1.0)
-HEAD = ("", "made by", "AUROC", "accuracy", "F1", "flipped", "parameters", "not 0") + (
-    "MFLOPs",
-    "MB",
-    "ms",
-    "x",
-    "Wh",
-    "g CO2e",
-    "accuracy per Wh",
-)
+HEAD = [
+    *("", "made by", "AUROC", "accuracy", "F1", "flipped", "parameters", "not 0"),
+    *("MFLOPs", "MB", "ms", "x", "Wh", "g CO2e", "accuracy per Wh"),
+]
 
 
 def ranked(parent: Bundle, found: Shrunk, work: Path) -> dict[str, Bundle]:
