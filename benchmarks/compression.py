@@ -37,7 +37,8 @@ from laennec.runtime import start
 EPOCHS = {"resnet50": 2, "densenet121": 2, "mobilenetv2_050": 4}
 CALLED = {"resnet50": "ResNet-50", "densenet121": "DenseNet-121", "mobilenetv2_050": "MobileNetV2-0.5"}
 SIZE = 224
-LEFT = 0.7  # share of the operations that pruning leaves
+LEFT = 0.8  # share of the operations that pruning leaves
+RETRAINING: dict[str, Any] = {"steps": 1, "epochs": 1, "learning_rate": 3e-4, "distil": 0.7}
 ROUNDS = {1: 40, 16: 8}
 FAST = [("openvino", "bf16"), ("openvino", "int8")]
 ANYTHING = Limits(auroc_lost=1.0, flipped=1.0, ece_gained=1.0)
@@ -155,7 +156,7 @@ def sides_of(
         made[f"{backend} {precision}"] = exported(like, like, backend, precision, out)
     operations = {"whole": counting.counts(parent.card, parent.model_files()).operations or 0}
     if prune:
-        small = ln.prune(parent, out=work / f"{backbone}-pruned", flops=LEFT, steps=1, epochs=1, distil=0.7, gate=False)
+        small = ln.prune(parent, out=work / f"{backbone}-pruned", flops=LEFT, gate=False, **RETRAINING)
         operations["pruned"] = counting.counts(small.card, small.model_files()).operations or 0
         compiled = exported(small, like, "openvino", "fp32", work / f"{backbone}-pruned-openvino-fp32")
         for backend, precision in FAST:

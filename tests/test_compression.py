@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -20,9 +21,10 @@ from laennec import family, gating, graphs, mixing, quantising, shrinking
 from laennec.bundle import Bundle
 from laennec.card import Gate, Quantisation
 from laennec.cli import run
-from laennec.errors import GateFailed, UsageError
+from laennec.errors import GateFailed, UntrustedBundle, UsageError
 from laennec.labels import LabelSet
-from laennec.runtime import start
+from laennec.loader import reload
+from laennec.runtime import infer, start
 
 BINARY = LabelSet(names=("NORMAL", "PNEUMONIA"), exclusive=True, positive=("PNEUMONIA",))
 SEVERAL = LabelSet(names=("a", "b", "c"), exclusive=False, positive=("a",))
@@ -190,7 +192,7 @@ def test_the_most_sensitive_layers_stay_floating_until_the_gate_holds(
     seen: list[Quantisation] = []
     monkeypatch.setattr(member, "export", spoiled)
     monkeypatch.setattr(
-        gating.Standard, "gate", lambda self, after, same=False: gate_of(0.2, len(seen[-1].floating) >= 2)
+        gating.Standard, "gate", lambda self, after, same=False, cooled=True: gate_of(0.2, len(seen[-1].floating) >= 2)
     )
     made = ln.export(trained, "onnxruntime", "int8", out=tmp_path / "a", limits=LOOSE)
     assert made.card.quantisation is not None
@@ -287,7 +289,8 @@ def test_shrinking_leaves_the_fastest_that_passes_with_its_table(
     best = ln.open_bundle(out / "best")
     assert best.digest == ln.open_bundle(out / "candidates" / min(times, key=lambda name: times[name])).digest
     assert "too far from its parent" in told and "--split test" in told
-    assert not (trained.path / "reports" / "test").exists() or table["best"] == best.digest
+    assert table["best"] == best.digest
+    assert not list(tmp_path.rglob("reports/test/*")), "a search reads no test image"
     again = ln.shrink(trained, out=out, shares=(0.6, 0.3), steps=1, epochs=1)
     assert again.bundle.digest in {ln.open_bundle(out / "candidates" / name).digest for name in times}
 
@@ -305,3 +308,43 @@ def test_an_export_decides_like_a_bundle_of_the_same_split_only(trained: Bundle,
     other = ln.train(trained.recipe.replace(split__seed=5, epochs=1), tmp_path / "other")
     with pytest.raises(UsageError, match="another split"):
         ln.export(trained, out=tmp_path / "x", like=other)
+
+
+def test_openvino_reads_as_onnx_what_was_checked_as_onnx(trained: Bundle, tmp_path: Path) -> None:
+    """A file that is ONNX to our check and OpenVINO's own format to a guess is not run as the latter."""
+    net = b"""<?xml version="1.0"?><net name="x" version="11"><layers></layers><edges></edges></net>"""
+    polyglot = b"\x08\x07\x12" + bytes([len(net)]) + net + b"\x3a\x02\x12\x00"
+    card = trained.card.model_copy(update={"backend": "openvino"})
+    with pytest.raises(UntrustedBundle):
+        family.member("backends", "openvino").start(card, {graphs.GRAPH: polyglot}, 1)
+
+
+def test_auto_leaves_out_what_cannot_be_made(trained: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("laennec.progress.say", said.append)
+
+    def refused(*_: object) -> None:
+        raise UntrustedBundle("refused here", "no help")
+
+    monkeypatch.setattr(family.member("backends", "openvino"), "start", refused)
+    made = ln.export(trained, "auto", "fp32", out=tmp_path / "a", limits=LOOSE)
+    assert made.card.backend == "onnxruntime"
+    assert "openvino fp32 is left out: refused here" in said
+
+
+def test_bf16_is_not_offered_where_the_processor_has_none(
+    trained: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(family.member("backends", "openvino"), "computes", lambda precision: precision != "bf16")
+    with pytest.raises(UsageError, match="does not compute in bf16"):
+        ln.export(trained, "openvino", "bf16", out=tmp_path / "a", limits=LOOSE)
+    made = ln.export(trained, "auto", out=tmp_path / "b", limits=LOOSE)
+    assert made.card.fastest is not None and "openvino bf16" not in made.card.fastest.milliseconds
+
+
+def test_the_gate_wants_two_patients(trained: Bundle) -> None:
+    val = reload(trained, ("val",)).part("val")
+    alone = dataclasses.replace(val, samples=tuple(dataclasses.replace(s, patient="one") for s in val.samples))
+    before = infer(start(trained), val, "tiny")
+    with pytest.raises(UsageError, match="two patients"):
+        gating.Standard(trained.card, trained.digest, alone, before, LOOSE, before).gate(before)

@@ -458,6 +458,9 @@ CALIBRATES = False
 def ready():
     pass
 
+def computes(precision):
+    return True
+
 def start(card, files, threads):
     from safetensors.numpy import load
     w = load(files["plain.safetensors"])

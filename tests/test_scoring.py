@@ -355,3 +355,64 @@ def test_memory_does_not_grow_with_the_number_of_files(quantised: Bundle, tmp_pa
         )
         peaks.append(int(done.stdout.split()[-1]))
     assert peaks[1] - peaks[0] < 8, f"{peaks} MB"
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_run_that_ends_before_its_first_answer_leaves_one_header(
+    predictor: ln.Predictor, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(predictor_module.Predictor, "stretches", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            ln.score(predictor, folder, tmp_path / name)
+    scored = ln.score(predictor, folder, tmp_path / name)
+    whole = ln.score(predictor, folder, tmp_path / f"whole{Path(name).suffix}")
+    assert scored.images == whole.images
+    if name.endswith(".csv"):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def stopped(*_: Any, **__: Any) -> Any:
+    raise KeyboardInterrupt
+    yield
+
+
+def test_a_name_with_a_line_end_is_one_row(predictor: ln.Predictor, folder: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    (odd / "a\rb\n.png").write_bytes(files_in(folder)[0].read_bytes())
+    (odd / "Icon\r").write_text("no image")
+    scored = ln.score(predictor, odd, tmp_path / "t.csv")
+    assert [row["file"] for row in rows_of(tmp_path / "t.csv")] == ["a\\x0db\\x0a.png"]
+    assert [refused.id for refused in scored.refused] == ["Icon\\x0d"]
+
+
+def test_a_folder_that_cannot_be_listed_is_refused_by_name(
+    predictor: ln.Predictor, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.scandir
+
+    def closed(path: Any) -> Any:
+        if str(path).endswith("sick"):
+            raise PermissionError("closed")
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    scored = ln.score(predictor, folder, tmp_path / "t.csv")
+    assert scored.images == 50
+    assert "sick" in {refused.id for refused in scored.refused}
+
+
+def test_a_decoder_that_was_killed_costs_no_file_that_is_well(
+    predictor: ln.Predictor, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed from outside, for want of memory say, its file is decoded once more."""
+    mark = tmp_path / "killed"
+    once = FRAGILE.replace('startswith("p003_0")', f'startswith("p003_0") and not os.path.exists("{mark}")')
+    once = once.replace("os.kill(", f'open("{mark}", "w").close() or os.kill(').replace("time.sleep(60)", "None")
+    (tmp_path / "once.py").write_text(once)
+    monkeypatch.setattr(decoding, "COMMAND", (sys.executable, str(tmp_path / "once.py")))
+    scored = ln.score(predictor, folder, tmp_path / "out.csv", decoders=2)
+    assert mark.exists()
+    assert scored.images == 50
+    assert {r.code for r in scored.refused if "bad" not in r.id} == set()

@@ -125,6 +125,7 @@ class Gate(Noun):
         ece_parent, ece: expected calibration error of both, the child's temperature fitted on other patients.
         flipped: share of images decided otherwise, the child's threshold and temperature fitted on other patients.
         limits: what the gate allows.
+        against: digest of the bundle it was held against: the parent, or what the parent was pruned from.
         passed: whether the limits hold.
     """
 
@@ -136,6 +137,7 @@ class Gate(Noun):
     ece: float
     flipped: float
     limits: Limits
+    against: str = ""
     passed: bool
 
 

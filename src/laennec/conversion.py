@@ -16,7 +16,7 @@ import numpy as np
 from laennec import family, gating, graphs, hardware, measuring, mixing, operating, progress, storage
 from laennec.bundle import CARD, Bundle, dump, model_digest, open_bundle, seal, seals
 from laennec.card import Card, Fastest, Gate, Limits, Quantisation
-from laennec.errors import MissingExtra, UsageError
+from laennec.errors import LaennecError, MissingExtra, UsageError
 from laennec.loader import Feed, Part, reload
 from laennec.quantising import Quantiser
 from laennec.runtime import infer, start
@@ -72,7 +72,7 @@ def export(
     parent = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     limits, out = limits or Limits(), Path(out)
     wanted = _wanted(parent.card, backend, precision)
-    done = _finished(out, parent, backend, wanted, limits)
+    done = _finished(out, parent, like or parent, backend, wanted, limits)
     if done is not None:
         return done
     feed = reload(parent, ("train", "val"), root)
@@ -85,7 +85,7 @@ def export(
         )
     before = infer(start(model), val, model.name)
     own = before if model.digest == parent.digest else infer(start(parent), val, parent.name)
-    standard = gating.Standard(model.card, val, before, limits, towards=own)
+    standard = gating.Standard(model.card, model.digest, val, before, limits, towards=own)
     made, fastest = _made(parent, feed, standard, wanted, thorough)
     card = parent.card.model_copy(
         update={
@@ -112,6 +112,8 @@ def _wanted(parent: Card, backend: str, precision: str) -> list[tuple[str, str]]
         offered = member.PRECISIONS
         if (precision or "fp32") not in offered:
             raise UsageError(f"{backend} makes no '{precision or 'fp32'}'", f"it makes: {', '.join(offered) or 'none'}")
+        if not member.computes(precision or "fp32"):
+            raise UsageError(f"this processor does not compute in {precision}", "export in fp32 or int8 here")
         return [(backend, precision or "fp32")]
     found = []
     for name in family.names("backends"):
@@ -122,7 +124,7 @@ def _wanted(parent: Card, backend: str, precision: str) -> list[tuple[str, str]]
             progress.say(f"{name} is left out: {error.message}")
             continue
         if member.CALIBRATES:
-            found += [(name, p) for p in member.PRECISIONS if precision in {"", p}]
+            found += [(name, p) for p in member.PRECISIONS if precision in {"", p} and member.computes(p)]
     if not found:
         raise UsageError(f"no backend makes '{precision}'", "laennec list backends")
     return found
@@ -142,9 +144,17 @@ def _made(
     for backend, precision in wanted:
         known = next((m.how for m in made if m.how is not None and m.gate.passed), None)
         progress.say(f"exporting to {backend} {precision}")
-        made.append(_one(parent.card, files, (backend, precision), quantiser, standard, known, thorough))
+        try:
+            made.append(_one(parent.card, files, (backend, precision), quantiser, standard, known, thorough))
+        except LaennecError as error:
+            if len(wanted) == 1:
+                raise
+            progress.say(f"{backend} {precision} is left out: {error.message}")
+            continue
         progress.say(f"{backend} {precision}: {gating.told(made[-1].gate)}")
     held = [m for m in made if m.gate.passed]
+    if not made:
+        raise LaennecError(f"no backend made anything of '{parent.name}'", "see the lines above")
     if not held:
         what = f"the {made[0].precision} model" if len(made) == 1 else f"each of {len(made)} exports, the first,"
         raise gating.failed(
@@ -213,15 +223,18 @@ def _sealed(card: Card, made: _Made, standard: gating.Standard, split_digest: st
     return open_bundle(out)
 
 
-def _finished(out: Path, parent: Bundle, backend: str, wanted: list[tuple[str, str]], limits: Limits) -> Bundle | None:
+def _finished(
+    out: Path, parent: Bundle, like: Bundle, backend: str, wanted: list[tuple[str, str]], limits: Limits
+) -> Bundle | None:
     """The bundle in `out` if it is this very export; `UsageError` if `out` holds anything else."""
     if not (out / CARD).is_file():
         storage.check_free(out)
         return None
     bundle = open_bundle(out)
     card, gate = bundle.card, bundle.card.gate
+    chosen = backend == AUTO and len(wanted) > 1
     same = card.parent == parent.digest and (card.backend, card.precision) in wanted
-    same = same and (card.fastest is not None) == (backend == AUTO and len(wanted) > 1)
+    same = same and gate is not None and gate.against == like.digest and (card.fastest is not None) == chosen
     if same and gate is not None and gate.limits.model_copy(update={"difference": None}) == limits:
         progress.say(f"{out} holds this very export already; delete it to export again")
         return bundle

@@ -14,7 +14,7 @@ from laennec import counting, evaluation, family, hardware, images, loader, meas
 from laennec.backends import Session
 from laennec.bundle import Bundle, open_bundle
 from laennec.costs import Consumption, Cost, Counts, Timing, quoted
-from laennec.errors import ImageError, MissingExtra, UsageError
+from laennec.errors import ImageError, LaennecError, MissingExtra, UsageError
 from laennec.graphs import GRAPH
 from laennec.preprocess import Preprocess
 from laennec.runtime import start
@@ -151,17 +151,24 @@ def _runtimes(bundle: Bundle) -> list[tuple[str, str]]:
         except MissingExtra:
             continue
         computed = _WITHIN if card.precision == "fp32" else (card.precision,)
-        found += [(name, p) for p in member.PRECISIONS if p in computed]
+        found += [(name, p) for p in member.PRECISIONS if p in computed and member.computes(p)]
     return list(dict.fromkeys(found))
 
 
 def _timings(bundle: Bundle, pixels: np.ndarray, threads: int, batch: int, warnings: list[str]) -> list[Timing]:
     """All runtimes in turns."""
-    files, runtimes = bundle.model_files(), _runtimes(bundle)
+    files, runtimes = bundle.model_files(), []
     sessions: list[Session] = []
-    for backend, precision in runtimes:
+    for backend, precision in _runtimes(bundle):
         card = bundle.card.model_copy(update={"backend": backend, "precision": precision})
-        sessions.append(family.member("backends", backend).start(card, files, threads))
+        try:
+            sessions.append(family.member("backends", backend).start(card, files, threads))
+        except LaennecError as error:
+            if backend == bundle.card.backend:
+                raise
+            progress.say(f"{backend} {precision} is left out: {error.message}")
+            continue
+        runtimes.append((backend, precision))
     asked = [pixels[:batch]] * len(sessions)
     for session in sessions:
         session.run(pixels[:batch])

@@ -28,7 +28,7 @@ _LEARNED: dict[str, tuple[int, ...] | None] = {
     "PRelu": (1,),
 }
 _UNCHANGED = {"DequantizeLinear", "Cast", "Identity", "Reshape", "Transpose", "Unsqueeze", "Squeeze"}
-_SCALE = ".scale"
+_SCALE = "::scale"
 
 
 def counts(card: Card, files: Mapping[str, bytes]) -> Counts:

@@ -14,7 +14,7 @@ import numpy as np
 
 from laennec import decisions, intervals, metrics
 from laennec.card import Card, Gate, Limits
-from laennec.errors import GateFailed
+from laennec.errors import GateFailed, UsageError
 from laennec.labels import LabelSet
 from laennec.loader import Part
 
@@ -71,7 +71,7 @@ class Standard:
     """The bundle a child is to decide like, as it answers for the validation images.
 
     Attributes:
-        card: its card.
+        card, digest: its card and digest.
         val: the validation part.
         before: its probabilities ``float32 [n, labels]``.
         limits: what a child may lose.
@@ -80,6 +80,7 @@ class Standard:
     """
 
     card: Card
+    digest: str
     val: Part
     before: np.ndarray
     limits: Limits
@@ -89,10 +90,16 @@ class Standard:
         """The temperature of a child that answers `after`."""
         return temperature_of(self.card.labels, self.towards, after)
 
-    def gate(self, after: np.ndarray, same_precision: bool = False) -> Gate:
+    def gate(self, after: np.ndarray, same_precision: bool = False, cooled: bool = True) -> Gate:
         """Hold a child's probabilities ``float32 [n, labels]``, before any temperature, against it.
 
-        An export in the same precision may differ by rounding only, and no temperature is fitted.
+        Args:
+            after: the child's answers for `val`.
+            same_precision: an export that may differ by rounding only; no temperature is fitted.
+            cooled: whether the child will be given a temperature.
+
+        Raises:
+            UsageError: all validation images are of one patient, or of one class.
         """
         labels, before = self.card.labels, self.before
         limits = self.limits.model_copy(update={"difference": ROUNDING}) if same_precision else self.limits
@@ -101,13 +108,15 @@ class Standard:
         threshold = self.card.operating_point.threshold
         flips, others = np.zeros(len(after), dtype=bool), after.copy()
         for here in _folds(self.val):
-            heat = 1.0 if same_precision else temperature_of(labels, self.towards[~here], after[~here])
+            heat = 1.0 if same_precision or not cooled else temperature_of(labels, self.towards[~here], after[~here])
             rest, others[here] = tempered(labels, after[~here], heat), tempered(labels, after[here], heat)
             _, positive, _ = decisions.decide(labels, before[~here], threshold)
             own = decisions.follow_threshold(positive, decisions.decide(labels, rest, 0.5)[0], threshold)
             flips[here] = decisions.differ(labels, before[here], others[here], (threshold, own))
         scores = [decisions.decide(labels, p, 0.5)[0] for p in (before, others)]
-        aurocs = [intervals.delong(truth, decisions.decide(labels, p, 0.5)[0]).value or 0.0 for p in (before, after)]
+        aurocs = [intervals.delong(truth, decisions.decide(labels, p, 0.5)[0]).value for p in (before, after)]
+        if aurocs[0] is None or aurocs[1] is None:
+            raise UsageError("the gate needs validation images with the finding and without", "use a larger validation")
         eces = [metrics.calibration_error(truth[known], score[known]) for score in scores]
         difference, flipped = float(np.abs(before - others).max()), float(flips.mean())
         return Gate(
@@ -119,6 +128,7 @@ class Standard:
             ece=eces[1],
             flipped=flipped,
             limits=limits,
+            against=self.digest,
             passed=aurocs[0] - aurocs[1] <= limits.auroc_lost
             and flipped <= limits.flipped
             and eces[1] - eces[0] <= limits.ece_gained
@@ -131,6 +141,8 @@ def _folds(val: Part) -> Iterator[np.ndarray]:
     patients = sorted({sample.patient for sample in val.samples})
     fold_of = {patient: number % _FOLDS for number, patient in enumerate(patients)}
     fold = np.array([fold_of[sample.patient] for sample in val.samples])
+    if len(patients) < 2:
+        raise UsageError("the gate needs validation images of two patients or more", "use a larger validation part")
     for number in range(_FOLDS):
         here = fold == number
         if here.any() and not here.all():

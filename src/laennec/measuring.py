@@ -139,7 +139,7 @@ def peak_megabytes(bundle: Path, threads: int = 0) -> float | None:
     beside = os.environ.get("PYTHONPATH")
     try:
         done = subprocess.run(  # noqa: S603  our own module
-            [sys.executable, "-m", "laennec.measuring", str(bundle), str(threads)],
+            [sys.executable, "-P", "-m", "laennec.measuring", str(bundle), str(threads)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join([root, beside] if beside else [root])},
             capture_output=True,
             text=True,

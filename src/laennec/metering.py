@@ -24,8 +24,8 @@ from laennec.errors import LaennecError, UsageError
 from laennec.grids import grid as grid_of
 from laennec.meters import MeterMember, Running
 
-# codecarbon takes seconds to start, so it runs where it is asked for.
-DEFAULT = ("rapl", "nvml", "processor")
+# codecarbon takes seconds to start; a GPU that does not do the work would be charged to it: both where asked for.
+DEFAULT = ("rapl", "processor")
 
 
 def meter(grid: str | None = None, names: Sequence[str] | None = None) -> Metered:
@@ -33,7 +33,7 @@ def meter(grid: str | None = None, names: Sequence[str] | None = None) -> Metere
 
     Args:
         grid: the place whose electricity is used, see `laennec.grids.grid`.
-        names: members of the family of meters; None takes what can run here of rapl, nvml and processor.
+        names: members of the family of meters; None takes what can run here of rapl and processor.
 
     Raises:
         UnknownName: there is no such grid, or no such meter.
@@ -102,13 +102,16 @@ class Ledger:
     used again.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, gpu: bool = False) -> None:
         self._path = path
+        self._names = (
+            [name for name in (*DEFAULT, "nvml") if not family.member("meters", name).missing()] if gpu else None
+        )
         self._parts: list[Consumption] = []
         if path.is_file():
             with suppress(LaennecError, ValidationError):  # damaged by a cut: what it held is lost
                 self._parts = [Consumption.model_validate(storage.read_json(path))]
-        self._metered = meter().start()
+        self._metered = meter(names=self._names).start()
 
     def note(self) -> Consumption | None:
         """Write down what was used so far, and go on; None where no meter could read anything."""
@@ -118,7 +121,7 @@ class Ledger:
             return None
         self._parts = [combined(self._parts)]
         storage.write_json(self._path, self._parts[0].model_dump(mode="json"))
-        self._metered = meter().start()
+        self._metered = meter(names=self._names).start()
         return self._parts[0]
 
     def __enter__(self) -> Self:

@@ -73,7 +73,7 @@ def search(
     def attempt(how: Quantisation) -> Found:
         made = member.export(parent, files, "int8", quantiser, how)
         after = infer(member.start(_as_int8(member, parent), made, 0), standard.val, f"int8 {told(how)}")
-        gate = standard.gate(after)
+        gate = standard.gate(after, cooled=member.CALIBRATES)
         tried.append(Tried(how=how, gate=gate))
         progress.say(f"int8 {told(how)}: {'' if gate.passed else 'not enough: '}{gating.told(gate)}")
         return Found(made, how, after, gate)
@@ -88,6 +88,9 @@ def search(
         raise AssertionError("there are settings to try")
     if not best.gate.passed and member.CALIBRATES:
         best = _relieved(best, attempt, _by_sensitivity(member, parent, files, quantiser, best.how))
+    if member.CALIBRATES:
+        layers = quantiser.calibrated(graphs.of(parent, files), best.how.ranges).layers
+        best = dataclasses.replace(best, how=best.how.model_copy(update={"layers": len(layers)}))
     return dataclasses.replace(best, tried=tuple(tried))
 
 

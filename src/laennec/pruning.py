@@ -32,6 +32,7 @@ from laennec.version import VERSION
 KINDS = ("structured", "magnitude")
 _CHECKPOINTS = "checkpoints"
 _ARGUMENTS = ("kind", "steps", "epochs", "learning_rate", "distil")
+_MOSTLY = 0.5  # share of the parent's answers from which they decide what is learned
 _RATE = 0.1  # of the parent's peak, for a network that is mostly trained
 _ROUNDS = 60  # timings of one image, in pairs
 
@@ -275,7 +276,7 @@ def _sealed(work: _Work, network: Network, told: dict[str, Any], limits: Limits,
 
     card = work.draft(network)
     before, after = infer(start(parent), val, parent.name), answers(card)
-    standard = gating.Standard(parent.card, val, before, limits, towards=val.values)
+    standard = gating.Standard(parent.card, parent.digest, val, before, limits, towards=val.values)
     held = standard.gate(after)
     progress.say(gating.told(held))
     if gate and not held.passed:
@@ -375,6 +376,8 @@ def _retraining(recipe: Recipe, asked: _Asked, called: str) -> Recipe:
     """The parent's recipe with one phase; only a teacher that was asked for now."""
     # smote makes up kept embeddings of a frozen backbone, and here the whole network learns
     balance = "class_weights" if recipe.training.balance == "smote" else recipe.training.balance
+    if asked.distil >= _MOSTLY and balance == "class_weights":
+        balance = "none"  # the teacher's answers hold its weights already; weighted again they are shifted twice
     phase = {"name": called, "epochs": asked.epochs, "learning_rate": asked.learning_rate}
     return recipe.replace(
         phases=[phase], training__balance=balance, teacher={"share": asked.distil}, members=[], ranges={}

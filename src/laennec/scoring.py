@@ -133,8 +133,9 @@ def _walk(folder: str, below: str) -> Iterator[tuple[str, int, int]]:
                     files.append(entry.name)
                 elif not entry.is_symlink():
                     folders.append(entry.name)
-    except OSError:  # a folder nobody may look into is passed over
-        return
+        whole = True
+    except OSError:  # its name is refused when it is read; what was seen of it is done
+        whole = False
     files.sort()
     for name in files:
         try:
@@ -144,6 +145,8 @@ def _walk(folder: str, below: str) -> Iterator[tuple[str, int, int]]:
         yield below + name, *facts
     for name in sorted(folders):
         yield from _walk(f"{folder}/{name}", f"{below}{name}/")
+    if not whole:
+        yield below.removesuffix("/") or ".", -1, -1
 
 
 def _facts(seen: os.stat_result) -> tuple[int, int]:

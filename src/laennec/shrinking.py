@@ -153,7 +153,7 @@ def _taken(
     )
     target = out / _BEST
     if (target / CARD).is_file() and open_bundle(target).digest != best.digest:
-        shutil.rmtree(target)
+        storage.put_away(target)
     if not target.is_dir():
         with storage.building(target, (target / CARD).is_file) as work:
             shutil.copytree(best.path, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("reports"))

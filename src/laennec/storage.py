@@ -33,8 +33,12 @@ def canonical(value: Any) -> bytes:
 
 
 def text_of(path: str | Path) -> str:
-    """A file name as text that every encoder takes: bytes that are no UTF-8 become backslash escapes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """A file name as text that every encoder and table takes.
+
+    Bytes that are no UTF-8, and control characters (macOS names a file ``Icon\\r``), become backslash escapes.
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(f"\\x{ord(c):02x}" if ord(c) < 0x20 or ord(c) == 0x7F else c for c in text)
 
 
 def digest(value: Any) -> str:

@@ -81,7 +81,7 @@ class Growing:
             )
             self._rows = csv.writer(self._table, lineterminator="\n")
             self._names = csv.writer(self._list, lineterminator="\n")
-            if not self.done:
+            if not lengths[0]:
                 self._rows.writerow(columns)
         self._noted = time.monotonic()
         self._whole = True  # no half of what was last added is in the files
@@ -91,7 +91,7 @@ class Growing:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._whole and not self._log.closed:
-            with suppress(OSError):
+            with suppress(OSError, ValueError):  # closed by a `finish` that failed, whose error is to be told
                 self._note()
         for stream in (self._table, self._list, self._log):
             with suppress(OSError):

@@ -76,7 +76,8 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
     labels, device = feed.collection.labels, pick_device(recipe.training.device, recipe.training.precision)
     threads = recipe.training.threads or os.cpu_count() or 1
     architecture = Architecture(name=recipe.model.name, options=recipe.model.options, head=recipe.head)
-    with settled(device, threads), metering.Ledger(out / _CHECKPOINTS / "energy.json") as ledger:
+    ledger_file = out / _CHECKPOINTS / "energy.json"
+    with settled(device, threads), metering.Ledger(ledger_file, device.type == "cuda") as ledger:
         torch.manual_seed(recipe.seed)
         network = Network(architecture, recipe.preprocess, len(labels))
         teacher, taught_by = _teacher(recipe, feed, device)

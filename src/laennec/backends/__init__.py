@@ -5,6 +5,7 @@ A member is a module with:
     PRECISIONS  the precisions `export` can make, the plain one first; empty where a bundle is born by training
     CALIBRATES  whether int8 measures ranges on calibration images, so that its settings can be searched
     ready       ``ready()``: raises `MissingExtra` if its library is not installed; quick, loads nothing heavy
+    computes    ``computes(precision) -> bool``: whether this processor computes in that precision
     start       ``start(card, files, threads) -> Session``; `files` are the model's files by name, already verified
     export      ``export(parent, files, precision, quantiser, how) -> files``: the parent's card and files turned into
                 this backend's, as bytes by name; `quantiser` and `how` are for int8
@@ -37,6 +38,9 @@ class Backend(Protocol):
 
     def ready(self) -> None:
         """Raise `MissingExtra` if the library is not installed."""
+
+    def computes(self, precision: str) -> bool:
+        """Whether this processor computes in `precision`, instead of in a wider one."""
 
     def start(self, card: Card, files: Mapping[str, bytes], threads: int) -> Session:
         """Load the model. `threads` 0 takes all cores. Raises `UntrustedBundle` if the file is not what it claims."""

@@ -6,6 +6,7 @@ bf16 computes the fp32 graph in bfloat16 where the processor can (AVX-512 BF16, 
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import sys
 from collections import OrderedDict
@@ -36,6 +37,13 @@ def ready() -> None:
         raise MissingExtra(
             "this needs the library 'openvino', which is not installed", 'pip install "laennec[openvino]"'
         )
+
+
+def computes(precision: str) -> bool:
+    """bf16 on processors that have it; elsewhere it would be fp32 under another name."""
+    if precision != "bf16":
+        return True
+    return "BF16" in _loaded().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def start(card: Card, files: Mapping[str, bytes], threads: int) -> Session:
@@ -69,6 +77,7 @@ def _loaded() -> ModuleType:
     """The library without its telemetry, which it does without if that cannot be imported."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
+    import openvino.frontend
 
     module: ModuleType = openvino
     return module
@@ -102,7 +111,9 @@ class _Compiler:
     def _compiled(self, images: int) -> Any:
         size, outputs = self._card.preprocess.size, len(self._card.labels)
         try:
-            model = self._core.read_model(self._graph)
+            # the frontend by name: asked to guess, openvino may take a file that is ONNX to us for one of its own
+            frontend = self._openvino.frontend.FrontEndManager().load_by_framework("onnx")
+            model = frontend.convert(frontend.load(io.BytesIO(self._graph)))
             model.reshape([images, 1, size, size])
             compiled = self._core.compile_model(model, "CPU", self._settings)
         except Exception as error:  # whatever openvino raises, it will not run this graph

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("int8",)
 CALIBRATES = False
-_SCALE = ".scale"
+_SCALE = "::scale"  # no module can have this name
 _LARGEST = 127
 
 
@@ -30,6 +30,11 @@ def ready() -> None:
     """Raises `MissingExtra` if torch is not installed."""
     with extra("train"):
         import torch  # noqa: F401
+
+
+def computes(precision: str) -> bool:
+    """In all of them."""
+    return True
 
 
 def start(card: Card, files: Mapping[str, bytes], threads: int) -> Session:

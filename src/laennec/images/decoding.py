@@ -81,7 +81,8 @@ def shared_rows(rows: int, size: int) -> Iterator[tuple[Path, NDArray[np.uint8]]
     finally:
         os.close(handle)
         if named:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # Windows keeps a file that is still mapped; its temporary folder is cleared
+                path.unlink(missing_ok=True)
 
 
 def write_row(stream: IO[bytes], row: int, pixels: memoryview) -> None:
@@ -229,6 +230,7 @@ class _Worker(threading.Thread):
         self.process: subprocess.Popen[bytes] | None = None
         self.given: deque[tuple[int, str]] = deque()
         self.since, self.ready, self.hung = time.monotonic(), False, False
+        self.died = -1  # the row first in hand when a process last died
 
     def run(self) -> None:
         try:
@@ -250,7 +252,9 @@ class _Worker(threading.Thread):
                 return
             if not self.ready:
                 raise LaennecError("the process that decodes images does not start", self.team.last_words())
-            if self.given:
+            if self.given and not self.hung and self.given[0][0] != self.died:
+                self.died = self.given[0][0]  # it may have died of something else: once more
+            elif self.given:
                 row, _ = self.given.popleft()
                 why = ("timeout", "decoding took too long") if self.hung else ("decoder_died", "the decoder died of it")
                 self.team.tell(Answer(row, time.monotonic() - self.since, *why))

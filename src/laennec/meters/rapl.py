@@ -79,7 +79,7 @@ class Counters:
         readings = []
         for covers, (device, error) in _DEVICES.items():
             counters = [c for c in self._counters if c.covers == covers]
-            if counters and all(c.microjoules is not None and (c.microjoules > 0 or seconds < 1) for c in counters):
+            if counters and all(c.microjoules for c in counters):
                 names = ", ".join(c.name for c in counters)
                 readings.append(
                     EnergyReading(
