@@ -173,7 +173,7 @@ def sides_of(
     return sides, {name: verdict(bundle) for name, bundle in made.items()}, operations
 
 
-def nets(kermany: Path, work: Path, threads: int, which: list[str], prune: bool) -> None:
+def nets(kermany: Path, work: Path, threads: int, which: list[str], pruned: list[str]) -> None:
     """The table of the three nets."""
     lines = [
         f"224 px, {os.cpu_count()} threads for torch and for every runtime; median of {ROUNDS[1]} and {ROUNDS[16]}",
@@ -187,7 +187,7 @@ def nets(kermany: Path, work: Path, threads: int, which: list[str], prune: bool)
     ]
     saved = {}
     for backbone in which:
-        sides, gates, operations = sides_of(backbone, kermany, work, threads, prune)
+        sides, gates, operations = sides_of(backbone, kermany, work, threads, backbone in pruned)
         generator = np.random.default_rng(1)
         times = {
             batch: in_turns(sides, generator.integers(0, 256, (batch, 1, SIZE, SIZE), np.uint8), ROUNDS[batch])
@@ -222,13 +222,13 @@ def main() -> None:
     parser.add_argument("--parts", default="nets,roof")
     parser.add_argument("--nets", default=",".join(CALLED), help="which backbones")
     parser.add_argument("--threads", type=int, default=2, help="of trainings; bit-for-bit repeats need the same number")
-    parser.add_argument("--no-prune", action="store_true", help="leave the pruned sides out")
+    parser.add_argument("--prune", default=",".join(CALLED), help="which of them are pruned too")
     chosen = parser.parse_args()
     kermany, work = chosen.kermany.resolve(), chosen.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     parts = chosen.parts.split(",")
     if "nets" in parts:
-        nets(kermany, work, chosen.threads, chosen.nets.split(","), not chosen.no_prune)
+        nets(kermany, work, chosen.threads, chosen.nets.split(","), chosen.prune.split(","))
     if "roof" in parts:
         roof.write(json.loads((work / "nets.json").read_text()), CALLED)
 

@@ -18,8 +18,10 @@ from laennec.backends import onnxruntime
 from laennec.bundle import Bundle
 from laennec.card import Architecture
 from laennec.errors import UsageError
+from laennec.mixing import settings
 from laennec.network import WEIGHTS, Deployed, Network, weights_bytes
 from laennec.preprocess import Preprocess
+from laennec.quantising import Quantiser
 from laennec.recipe import Head, Recipe
 
 # Name and options: parameters and features at the reports' side, that side, and the smallest one tried.
@@ -210,7 +212,8 @@ def test_the_graph_answers_as_torch_does(trained: Bundle, model: str, given: dic
     architecture = Architecture(name=model, options=given, head=Head())
     card = trained.card.model_copy(update={"model": architecture, "preprocess": preprocess})
     net = Network(architecture, preprocess, len(card.labels))
-    graph = onnxruntime.export(card, {WEIGHTS: weights_bytes(net)}, "fp32", np.zeros((0, 1, size, size), np.uint8))
+    nothing = Quantiser(np.zeros((0, 1, size, size), np.uint8))
+    graph = onnxruntime.export(card, {WEIGHTS: weights_bytes(net)}, "fp32", nothing, settings()[0])
     pixels = np.random.default_rng(0).integers(0, 256, (3, 1, size, size), dtype=np.uint8)
     with torch.inference_mode():
         expected = Deployed(net, family.member("tasks", card.task), card.labels).eval()(torch.from_numpy(pixels))
