@@ -48,6 +48,7 @@ def recipe_of(backbone: str, kermany: Path, threads: int) -> Recipe:
     """A short training of a backbone on Kermany at 224 px."""
     return Recipe.parse(
         {
+            "name": backbone,
             "description": f"Compression benchmark: {backbone} at 224 px on Kermany from random weights",
             "data": {"name": "kermany", "root": str(kermany), "task": "binary"},
             "split": {"validation": 0.2},

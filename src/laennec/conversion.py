@@ -19,7 +19,7 @@ from laennec.card import Card, Fastest, Gate, Limits, Quantisation
 from laennec.errors import LaennecError, MissingExtra, UsageError
 from laennec.loader import Feed, Part, reload
 from laennec.quantising import Quantiser
-from laennec.runtime import infer, start
+from laennec.runtime import answers, infer
 from laennec.version import VERSION
 
 AUTO = "auto"
@@ -83,8 +83,7 @@ def export(
             f"'{model.name}' has other labels, pixels or another split than '{parent.name}'",
             "name the bundle it was pruned from",
         )
-    before = infer(start(model), val, model.name)
-    own = before if model.digest == parent.digest else infer(start(parent), val, parent.name)
+    before, own = answers(model, val), answers(parent, val)
     standard = gating.Standard(model.card, model.digest, val, before, limits, towards=own)
     made, fastest = _made(parent, feed, standard, wanted, thorough)
     card = parent.card.model_copy(

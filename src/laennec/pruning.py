@@ -25,7 +25,7 @@ from laennec.errors import UsageError
 from laennec.fit import Fit, pick_device, settled
 from laennec.network import WEIGHTS, Deployed, Network, load_deployed, narrow, weights_bytes
 from laennec.recipe import Recipe
-from laennec.runtime import infer, start
+from laennec.runtime import answers, infer
 from laennec.sources import Pictures
 from laennec.version import VERSION
 
@@ -271,11 +271,11 @@ def _sealed(work: _Work, network: Network, told: dict[str, Any], limits: Limits,
     parent, out, val = work.parent, work.out, work.pictures.val
     labels, torch_backend = parent.card.labels, family.member("backends", "torch")
 
-    def answers(card: Card) -> np.ndarray:
+    def answers_of(card: Card) -> np.ndarray:
         return infer(torch_backend.start(card, {WEIGHTS: weights_bytes(network)}, 0), val, out.name)
 
     card = work.draft(network)
-    before, after = infer(start(parent), val, parent.name), answers(card)
+    before, after = answers(parent, val), answers_of(card)
     standard = gating.Standard(parent.card, parent.digest, val, before, limits, towards=val.values)
     held = standard.gate(after)
     progress.say(gating.told(held))
@@ -290,7 +290,7 @@ def _sealed(work: _Work, network: Network, told: dict[str, Any], limits: Limits,
         )
     temperature = standard.temperature(after)
     _cool(network, temperature)
-    after, files = answers(card), {WEIGHTS: weights_bytes(network)}
+    after, files = answers_of(card), {WEIGHTS: weights_bytes(network)}
     seen = {"aurocs": told["aurocs"], "seconds": round(told["seconds"], 1), "beside_parent": held}
     card = work.draft(network, **seen).model_copy(
         update={

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 
 from laennec import family, progress
@@ -9,8 +11,11 @@ from laennec.backends import Session
 from laennec.bundle import Bundle
 from laennec.errors import LaennecError
 from laennec.loader import Part
+from laennec.storage import digest
 
 _BATCH = 64
+_KEPT = 4
+_answers: OrderedDict[str, np.ndarray] = OrderedDict()
 
 
 def start(bundle: Bundle, threads: int = 0) -> Session:
@@ -23,6 +28,24 @@ def start(bundle: Bundle, threads: int = 0) -> Session:
     """
     session: Session = family.member("backends", bundle.card.backend).start(bundle.card, bundle.model_files(), threads)
     return session
+
+
+def answers(bundle: Bundle, part: Part) -> np.ndarray:
+    """Probabilities ``float32 [n, labels]`` of a bundle for every image of a part of its own data.
+
+    The last few are kept: a search for a smaller model holds every candidate against the same answers, and a sealed
+    bundle does not change.
+
+    Raises:
+        LaennecError: the model answers NaN.
+    """
+    key = digest([bundle.digest, bundle.card.data.split_digest, [sample.id for sample in part.samples]])
+    if key not in _answers:
+        _answers[key] = infer(start(bundle), part, bundle.name)
+        if len(_answers) > _KEPT:
+            _answers.popitem(last=False)
+    _answers.move_to_end(key)
+    return _answers[key].copy()
 
 
 def infer(session: Session, part: Part, name: str) -> np.ndarray:
