@@ -76,7 +76,7 @@ def test_every_meter_reads_under_its_own_name_or_says_why_not(name: str) -> None
 
 def test_codecarbon_stays_quiet_sends_and_writes_nothing_and_labels_its_model(tmp_path: Path) -> None:
     if importlib.util.find_spec("codecarbon") is None:
-        pytest.skip("codecarbon is not installed; it is in the extra 'energy'")
+        pytest.skip(reason="codecarbon is not installed; it is in the extra 'energy'")
     code = (
         "import socket\nfrom laennec.meters import codecarbon\nassert codecarbon.SLOW and not codecarbon.missing()\n"
         "def dial(*_): print('dialled')\n"

@@ -263,7 +263,7 @@ def test_a_file_name_that_is_no_utf8_is_scored_too(quantised: Bundle, tmp_path: 
     try:
         source.rename(Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png")))
     except OSError:
-        pytest.skip("this file system takes UTF-8 names only")
+        pytest.skip(reason="this file system takes UTF-8 names only")
     scored = ln.score(ln.Predictor(quantised), folder, tmp_path / "out.csv")
     assert scored.images == 4 and "caf\\xe9.png" in (tmp_path / "out.csv").read_text()
 

@@ -279,7 +279,7 @@ def test_half_of_what_was_added_last_is_not_gone_on_with(tmp_path: Path) -> None
 
 
 def test_two_runs_into_one_table_are_kept_apart(tmp_path: Path) -> None:
-    pytest.importorskip("fcntl")
+    pytest.importorskip("fcntl", reason="the lock on a table is of systems with fcntl")
     first = tables.Growing(tmp_path / "out.csv", {}, {"file": str})
     with first, pytest.raises(UsageError, match="another process"):
         tables.Growing(tmp_path / "out.csv", {}, {"file": str})
@@ -317,7 +317,8 @@ def test_score_says_its_rate_and_takes_a_batch(
 
 
 def test_a_parquet_table_without_a_row_has_its_columns(predictor: ln.Predictor, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
+    from pyarrow import parquet
+
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bad.png").write_text("no image")
     scored = ln.score(predictor, tmp_path / "in", tmp_path / "out.parquet")

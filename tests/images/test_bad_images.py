@@ -52,7 +52,7 @@ def test_empty_missing_and_folder(tmp_path: Path) -> None:
 
 def test_a_device_is_not_read() -> None:
     if not Path("/dev/zero").exists():
-        pytest.skip("no /dev/zero here")
+        pytest.skip(reason="no /dev/zero here")
     with pytest.raises(ImageError) as caught:
         read(Path("/dev/zero"))
     assert caught.value.code == "unsupported_type"

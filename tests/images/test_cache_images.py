@@ -240,7 +240,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(store: Path, tmp_path: Path, mon
 
 def test_a_disk_that_fills_under_the_workers(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
+        pytest.skip(reason="no /dev/full here")
     samples = samples_in(tmp_path / "images", 70)
     apart = cache._apart
     monkeypatch.setattr(cache, "_apart", lambda array, *rest: apart(Path("/dev/full"), *rest))
