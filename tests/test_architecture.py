@@ -34,19 +34,19 @@ ROWS: list[tuple[str, set[str]]] = [
     ("matter", {"quantising", "counting"}),
     ("matter", {"graphs"}),
     ("matter", {"network", "thinning", "page", "summing"}),
-    ("matter", {"bundle", "pairing", "plots", "metrics", "images", "phantom", "split", "operating", "shelf"}),
-    ("matter", {"decisions", "intervals", "onnxfile", "archives", "transfer", "tables"}),
+    ("matter", {"bundle", "pairing", "plots", "metrics", "images", "phantom", "split", "operating", "shelf", "overlaps", "overlays", "segments"}),
+    ("matter", {"decisions", "intervals", "onnxfile", "archives", "transfer", "tables", "masks"}),
     ("nouns", {"census", "studies", "findings", "card"}),
     ("nouns", {"recipe", "results", "samples"}),
-    ("nouns", {"sections", "grids"}),
-    ("nouns", {"labels", "preprocess", "origins", "costs"}),
+    ("nouns", {"sections", "grids", "segmentation"}),
+    ("nouns", {"labels", "preprocess", "origins", "costs", "estimates", "outputs"}),
     ("ground", {"storage", "family", "progress"}),
     ("ground", {"errors", "hardware", "noun", "version"}),
 ]
 FLOOR = {room: number for number, (_, rooms) in enumerate(ROWS) for room in rooms}
 HEAVY = {"torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "onnxruntime", "pydicom", "gdcm"}
 HEAVY |= {"openvino", "sklearn", "scipy", "matplotlib", "jinja2", "pyarrow", "openjpeg", "rle", "pylibjpeg"}
-HEAVY |= {"torch_pruning"}
+HEAVY |= {"torch_pruning", "segmentation_models_pytorch", "highdicom"}
 HEAVY |= {"optuna", "imblearn", "mlflow", "sqlalchemy", "alembic", "pandas", "tensorboard"}
 HEAVY |= {"codecarbon", "pynvml"}
 # Rooms whose whole purpose is torch; only code that trains or runs torch opens them.

@@ -19,9 +19,9 @@ import laennec as ln
 from conftest import LOOSE
 from laennec import checkpoints, family, loader
 from laennec.errors import UsageError
+from laennec.estimates import Estimate
 from laennec.phantom import Phantom, draw
 from laennec.recipe import Recipe
-from laennec.results import Estimate
 from laennec.samples import PART_NAMES
 from layouts import medmnist_arrays, write_classes, write_covid, write_csv, write_kermany, write_rsna
 

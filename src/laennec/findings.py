@@ -6,8 +6,9 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Literal
 
+from laennec.estimates import Estimate
 from laennec.noun import Noun
-from laennec.results import ClassFigures, Epoch, Estimate
+from laennec.results import ClassFigures, Epoch
 from laennec.samples import PartName
 
 

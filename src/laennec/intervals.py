@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from laennec.results import Estimate
+from laennec.estimates import Estimate
 
 Floats = NDArray[np.float64]
 

@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike
 
 from laennec.decisions import Flags, Floats, Indices, decide, table_of, truth_of
 from laennec.errors import LaennecError, extra
+from laennec.estimates import Estimate
 from laennec.intervals import delong, patient_bootstrap, wilson
 from laennec.labels import LabelSet
-from laennec.results import ClassFigures, Estimate, Mistake, ReliabilityBin
+from laennec.results import ClassFigures, Mistake, ReliabilityBin
 
 Points = tuple[tuple[float, float], ...]
 

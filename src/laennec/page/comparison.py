@@ -5,12 +5,13 @@ from __future__ import annotations
 from rich.console import Group
 from rich.text import Text
 
+from laennec.estimates import Estimate
 from laennec.page.comparison_plots import quality_against
 from laennec.page.cost import energy_notes, flops, significant
 from laennec.page.html import SHARES, render
 from laennec.page.text import RESEARCH, add_row, plain_table, two_lines
 from laennec.page.voice import LANGUAGES, Language, Voice
-from laennec.results import Comparison, ComparisonRow, Estimate
+from laennec.results import Comparison, ComparisonRow
 
 _QUALITY = ("auroc", "sensitivity", "specificity", "accuracy", "f1_macro", "ece")
 _GIGA = 1e9

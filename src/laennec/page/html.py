@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from laennec import plots
 from laennec.decisions import outcomes
 from laennec.errors import extra
+from laennec.estimates import Estimate
 from laennec.page.voice import LANGUAGES, Language, Voice
-from laennec.results import Epoch, Estimate, Mistake, Report
+from laennec.results import Epoch, Mistake, Report
 
 if TYPE_CHECKING:
     from jinja2 import Environment

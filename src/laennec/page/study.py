@@ -9,12 +9,12 @@ from rich.console import Group
 from rich.text import Text
 
 from laennec import plots
+from laennec.estimates import Estimate
 from laennec.findings import Ground, RunFound, StudyReport
 from laennec.page.html import SHARES, render
 from laennec.page.study_plots import colour, cost_of_quality, ink, learning_curves, roc_curves
 from laennec.page.text import RESEARCH, add_row, plain_table
 from laennec.page.voice import LANGUAGES, Language, Voice
-from laennec.results import Estimate
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from laennec.decisions import outcomes
-from laennec.results import Estimate, Report
+from laennec.estimates import Estimate
+from laennec.results import Report
 
 RESEARCH = "Research use only. Not a medical device."
 _NAMES = {

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from laennec.costs import Consumption
 from laennec.errors import extra
+from laennec.estimates import Estimate
 from laennec.page.words import WORDS
 from laennec.plots import WORDS as PLOT_KEYS
-from laennec.results import Estimate
 
 if TYPE_CHECKING:
     from markupsafe import Markup
