@@ -31,6 +31,7 @@ from laennec import counting, graphs
 from laennec.backends import Session
 from laennec.bundle import Bundle
 from laennec.card import Limits
+from laennec.outputs import Outputs
 from laennec.recipe import Recipe
 from laennec.runtime import start
 
@@ -78,11 +79,10 @@ class Contiguous:
 
         self._torch, self._network = torch, load_deployed(bundle.card, bundle.model_files())
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
+    def run(self, pixels: np.ndarray) -> Outputs:
         """As a session."""
         with self._torch.inference_mode():
-            answer: np.ndarray = self._network(self._torch.from_numpy(pixels)).numpy()
-        return answer
+            return Outputs(self._network(self._torch.from_numpy(pixels)).numpy())
 
 
 class PlainInt8:
@@ -108,10 +108,9 @@ class PlainInt8:
                 (folder / "int8.onnx").read_bytes(), providers=["CPUExecutionProvider"]
             )
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
+    def run(self, pixels: np.ndarray) -> Outputs:
         """As a session."""
-        answer: np.ndarray = self._session.run(None, {"pixels": pixels})[0]
-        return answer
+        return Outputs(self._session.run(None, {"pixels": pixels})[0])
 
 
 def exported(parent: Bundle, like: Bundle, backend: str, precision: str, out: Path) -> Bundle:

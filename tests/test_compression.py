@@ -247,9 +247,11 @@ def test_openvino_answers_odd_batches_like_single_images(trained: Bundle, tmp_pa
     made = ln.export(trained, "openvino", "fp32", out=tmp_path / "a", limits=LOOSE)
     session = start(made, threads=1)
     pixels = pictures(70)
-    together = session.run(pixels)
+    together = session.run(pixels).probabilities
     assert together.shape == (70, len(made.card.labels))
-    assert np.allclose(np.concatenate([session.run(pixels[i : i + 3]) for i in range(0, 70, 3)]), together, atol=1e-5)
+    assert np.allclose(
+        np.concatenate([session.run(pixels[i : i + 3]).probabilities for i in range(0, 70, 3)]), together, atol=1e-5
+    )
 
 
 def test_torch_int8_is_a_quarter_of_the_size_and_near_its_parent(trained: Bundle, tmp_path: Path) -> None:
@@ -347,4 +349,4 @@ def test_the_gate_wants_two_patients(trained: Bundle) -> None:
     alone = dataclasses.replace(val, samples=tuple(dataclasses.replace(s, patient="one") for s in val.samples))
     before = infer(start(trained), val, "tiny")
     with pytest.raises(UsageError, match="two patients"):
-        gating.Standard(trained.card, trained.digest, alone, before, LOOSE, before).gate(before)
+        gating.Standard(trained.card, trained.digest, alone, before, LOOSE, before.probabilities).gate(before)

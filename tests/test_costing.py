@@ -26,6 +26,7 @@ from laennec.card import Architecture
 from laennec.cli import run
 from laennec.costs import Consumption, Cost, Counts, EnergyReading, Grid, letter, quoted
 from laennec.errors import LaennecError, MissingExtra, UnknownName, UsageError
+from laennec.outputs import Outputs
 from laennec.page import comparison_page, comparison_text, cost_text
 from laennec.page.comparison_plots import pareto
 from laennec.page.cost import flops, significant
@@ -173,13 +174,13 @@ class Still:
     def __init__(self, seconds: float = 0.0) -> None:
         self.images, self.sizes, self.seconds = 0, list[int](), seconds
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
+    def run(self, pixels: np.ndarray) -> Outputs:
         import time
 
         self.images += len(pixels)
         self.sizes.append(len(pixels))
         time.sleep(self.seconds)
-        return np.zeros((len(pixels), 2), np.float32)
+        return Outputs(np.zeros((len(pixels), 2), np.float32))
 
 
 PIXELS = np.zeros((4, 1, 8, 8), np.uint8)

@@ -35,7 +35,7 @@ def others(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Bun
 
 
 def answers(bundle: Bundle, part: str = "val") -> np.ndarray:
-    return infer(start(bundle), reload(bundle, (part,)).part(part), bundle.name)
+    return infer(start(bundle), reload(bundle, (part,)).part(part), bundle.name).probabilities
 
 
 def test_a_mean_is_the_weighted_mean_of_its_members(trained: Bundle, others: list[Bundle], tmp_path: Path) -> None:

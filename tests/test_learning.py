@@ -25,6 +25,7 @@ from laennec.network import Network
 from laennec.preprocess import Preprocess
 from laennec.sections import Augmentation, Head, Phase, Training
 from laennec.training import train
+from laennec.work import work_of
 
 TWO = LabelSet(names=("normal", "sick"), positive=("sick",))
 MANY = LabelSet(names=("a", "b"), positive=("a",), exclusive=False)
@@ -96,7 +97,7 @@ def test_kept_embeddings_train_and_resume_to_the_same_weights(balance: str, pict
 def pictures_of(recipe: object) -> sources.Pictures:
     feed = load(recipe, ("train", "val"))  # type: ignore[arg-type]
     return sources.Pictures(
-        recipe, feed.collection.labels, classify, feed.part("train"), feed.part("val"), torch.device("cpu")
+        recipe, work_of("classify", feed.collection.labels), feed.part("train"), feed.part("val"), torch.device("cpu")
     )  # type: ignore[arg-type]
 
 

@@ -462,6 +462,7 @@ def computes(precision):
     return True
 
 def start(card, files, threads):
+    from laennec.outputs import Outputs
     from safetensors.numpy import load
     w = load(files["plain.safetensors"])
     mean, std = card.preprocess.mean, card.preprocess.std
@@ -472,7 +473,7 @@ def start(card, files, threads):
             hidden = np.maximum(x @ w["network.backbone.1.weight"].T + w["network.backbone.1.bias"], 0)
             logits = hidden @ w["network.head.1.weight"].T + w["network.head.1.bias"]
             odds = np.exp(logits - logits.max(1, keepdims=True))
-            return (odds / odds.sum(1, keepdims=True)).astype(np.float32)
+            return Outputs((odds / odds.sum(1, keepdims=True)).astype(np.float32))
 
     return Session()
 

@@ -16,6 +16,7 @@ from laennec.recipe import Recipe
 from laennec.storage import digest
 
 IMAGENET: dict[str, Any] = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+BY_LUNGS = [("frame", "lungs"), ("outside", "dim"), ("outside", "black"), ("normalise", "lungs")]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,9 @@ IMAGENET: dict[str, Any] = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224,
         ({"margin": float("nan")}, "finite|less|greater"),
         ({"frame": "lung"}, "'whole' or 'lungs'"),
         ({"equalise": 1}, "boolean"),
-        ({"frame": "lungs", "locator": "0" * 64}, "another lung locator"),
+        ({"outside": "grey"}, "'keep', 'dim' or 'black'"),
+        ({"normalise": True}, "'none' or 'lungs'"),
+        *(({key: value, "locator": "0" * 64}, "another lung locator") for key, value in BY_LUNGS),
     ],
 )
 def test_refused(values: dict[str, Any], word: str) -> None:
@@ -54,6 +57,8 @@ def test_refused(values: dict[str, Any], word: str) -> None:
         {"frame": "lungs", "margin": 0.0},
         {"frame": "lungs", "equalise": True, "channels": 3, "mean": (0.1, 0.2, 0.3)},
         {"margin": 0.3},
+        {"outside": "black", "margin": 0.0},
+        {"normalise": "lungs", "outside": "dim", "frame": "lungs", "equalise": True, "decode": "reduced"},
     ],
 )
 def test_written_down_and_read_again_it_is_the_same(values: dict[str, Any]) -> None:
@@ -71,6 +76,10 @@ def test_cards_from_before_keep_their_seals() -> None:
     earlier = {"size": 96, "resize": "stretch", "channels": 1, "mean": 0.5, "std": 0.25}
     assert digest(Preprocess.model_validate(earlier).model_dump(mode="json")) == digest(earlier)
     assert Preprocess(size=96).pixel_digest == digest({"size": 96, "resize": "stretch"})
+    framed = earlier | {"frame": "lungs", "margin": 0.1, "equalise": True, "locator": LOCATOR}
+    assert Preprocess.model_validate(framed).model_dump(mode="json") == framed
+    pixels = {name: framed[name] for name in ("size", "resize", "frame", "margin", "equalise", "locator")}
+    assert Preprocess.model_validate(framed).pixel_digest == digest(pixels)
 
 
 def test_a_recipe_may_choose_it() -> None:
@@ -84,13 +93,15 @@ def test_a_recipe_may_choose_it() -> None:
         Recipe.parse(values | {"preprocess": {"mean": [0.1]}})
 
 
-def test_pixels_are_bound_to_the_network_that_framed_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    framed, whole = Preprocess(frame="lungs"), Preprocess(equalise=True)
+@pytest.mark.parametrize(("key", "value"), BY_LUNGS)
+def test_pixels_are_bound_to_the_network_that_made_them(monkeypatch: pytest.MonkeyPatch, key: str, value: str) -> None:
+    framed, whole = Preprocess.model_validate({key: value}), Preprocess(equalise=True)
+    assert framed.needs_lungs and not whole.needs_lungs and framed.locator == LOCATOR
     before = framed.pixel_digest, whole.pixel_digest
     written = framed.model_dump_json()
     assert LOCATOR in written
     monkeypatch.setattr(module, "LOCATOR", "f" * 64)
-    assert Preprocess(frame="lungs").pixel_digest != before[0]
+    assert Preprocess.model_validate({key: value}).pixel_digest != before[0]
     assert Preprocess(equalise=True).pixel_digest == before[1]
     with pytest.raises(ValidationError, match="another lung locator"):
         Preprocess.model_validate_json(written)
@@ -99,6 +110,7 @@ def test_pixels_are_bound_to_the_network_that_framed_them(monkeypatch: pytest.Mo
 def test_what_decides_pixels_and_what_does_not() -> None:
     base: dict[str, Any] = {"size": 64, "frame": "lungs"}
     same = [{}, {"channels": 3}, {"mean": 0.1, "std": 0.2}]
-    other = [{"size": 65}, {"resize": "crop"}, {"margin": 0.1}, {"equalise": True}, {"frame": "whole"}]
+    other: list[dict[str, Any]] = [{"size": 65}, {"resize": "crop"}, {"margin": 0.1}, {"equalise": True}]
+    other += [{"frame": "whole"}, {"outside": "dim"}, {"outside": "black"}, {"normalise": "lungs"}]
     assert len({Preprocess.model_validate(base | change).pixel_digest for change in same}) == 1
-    assert len({Preprocess.model_validate(base | change).pixel_digest for change in [*same[:1], *other]}) == 6
+    assert len({Preprocess.model_validate(base | change).pixel_digest for change in [*same[:1], *other]}) == 9

@@ -27,6 +27,7 @@ from laennec.ensembling import ensemble
 from laennec.errors import GateFailed, LaennecError, UntrustedBundle, UsageError
 from laennec.loader import reload
 from laennec.network import WEIGHTS, Network, load_deployed, narrow, weights_bytes
+from laennec.outputs import Outputs
 from laennec.preprocess import Preprocess
 from laennec.pruning import prune
 from laennec.runtime import infer, start
@@ -288,7 +289,7 @@ def test_a_wanted_latency_is_searched_for_beside_the_parent(
         def __init__(self, operations: int) -> None:
             self.operations = operations
 
-        def run(self, pixels: np.ndarray) -> np.ndarray:
+        def run(self, pixels: np.ndarray) -> Outputs:
             raise AssertionError("nobody looks at a real clock")
 
     def session(self: Any, network: Network, card: Any) -> Fake:

@@ -334,7 +334,8 @@ from laennec import predictor
 class Half:
     def run(self, pixels):
         import numpy
-        return numpy.full((len(pixels), 2), 0.5, numpy.float32)
+        from laennec.outputs import Outputs
+        return Outputs(numpy.full((len(pixels), 2), 0.5, numpy.float32))
 predictor.start = lambda bundle, threads=0: Half()
 ln.score(ln.open(sys.argv[1], threads=1), sys.argv[2], sys.argv[3], decoders=1)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)

@@ -23,6 +23,24 @@ def augment(images: torch.Tensor, how: Augmentation, generator: torch.Generator)
 
     The numbers are drawn on the CPU whatever the images' device, so that devices share one stream.
     """
+    return _changed(images, None, how, generator)[0]
+
+
+def augment_pairs(
+    images: torch.Tensor, masks: torch.Tensor, how: Augmentation, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same with masks ``float [n, size, size]`` in [0, 1] that are turned, moved and scaled with their images.
+
+    What comes in from beyond the picture's edge is no lung. A mask of NaN (unknown) stays one.
+    """
+    changed, moved = _changed(images, masks[:, None], how, generator)
+    assert moved is not None  # noqa: S101
+    return changed, moved[:, 0]
+
+
+def _changed(
+    images: torch.Tensor, masks: torch.Tensor | None, how: Augmentation, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     n, device = len(images), images.device
 
     def draw(low: float, high: float) -> torch.Tensor:
@@ -41,6 +59,10 @@ def augment(images: torch.Tensor, how: Augmentation, generator: torch.Generator)
         second = torch.stack([turn.sin() * zoom * mirror, turn.cos() * zoom / aspect, down], 1)
         grid = functional.affine_grid(torch.stack([first, second], 1), list(images.shape), align_corners=False)
         images = functional.grid_sample(images, grid, align_corners=False)
+        if masks is not None:
+            unknown = masks.isnan().flatten(1).any(1)
+            masks = functional.grid_sample(masks.nan_to_num(0.0), grid, align_corners=False)
+            masks = torch.where(_each(unknown), torch.nan, masks)
     if how.tone:
         images = _tone(images, how.tone, generator)
     if how.gamma:
@@ -57,7 +79,7 @@ def augment(images: torch.Tensor, how: Augmentation, generator: torch.Generator)
         images = images + grain * _each(draw(0, how.noise))
     if how.erase:
         images = torch.where(_rectangles(images, draw, how.erase), _each(draw(0, 1)), images)
-    return images.clamp(0, 1)
+    return images.clamp(0, 1), masks
 
 
 def mix(

@@ -195,7 +195,7 @@ def _check_promises(card: Card) -> None:
         raise UntrustedBundle("the card names no model file", "make the bundle again")
     if card.gate is not None and not card.gate.passed:
         raise UntrustedBundle("the card says that its gate does not hold", "export the bundle again")
-    if card.decision not in card.operating_points:
+    if card.classifies and card.decision not in card.operating_points:
         raise UntrustedBundle(f"the card decides by '{card.decision}' but has no such operating point", "make it again")
     here = model_digest(card.files)
     for rule, point in card.operating_points.items():
@@ -203,6 +203,8 @@ def _check_promises(card: Card) -> None:
             raise UntrustedBundle(
                 f"the threshold '{rule}' was fitted for another model", "fit it again on this model's validation scores"
             )
+    if card.segments != (card.outline is not None) or (card.outline and card.outline.model_digest != here):
+        raise UntrustedBundle("the rule of the masks was fitted for another model", "train or export it again")
 
 
 def dump(value: Any) -> bytes:

@@ -10,9 +10,12 @@ from laennec.costs import Consumption
 from laennec.errors import UnknownName
 from laennec.labels import LabelSet
 from laennec.noun import Noun
+from laennec.outputs import MASKS, PROBABILITIES
 from laennec.preprocess import Preprocess
 from laennec.results import OperatingPoint
 from laennec.sections import Head
+from laennec.segmentation import Outline
+from laennec.work import work_of
 
 
 class FileSeal(Noun):
@@ -65,6 +68,8 @@ class DataSeen(Noun):
 
     Attributes:
         files: digest over the files' bytes, part by part: the same names with other pixels are other data.
+        masks: images of each part that have a mask; empty where no mask was learned.
+        mask_files: as `files`, of the masks.
     """
 
     collection: str
@@ -77,6 +82,8 @@ class DataSeen(Noun):
     images: dict[str, int]
     patients: dict[str, int]
     files: dict[str, str]
+    masks: dict[str, int] = Field(default_factory=dict)
+    mask_files: dict[str, str] = Field(default_factory=dict)
 
 
 class TrainingSeen(Noun):
@@ -107,12 +114,14 @@ class Limits(Noun):
         flipped: share of images decided otherwise.
         ece_gained: expected calibration error.
         difference: of any probability; for exports in the same precision.
+        dice_lost: mean Dice of the masks, where there are any.
     """
 
     auroc_lost: float = 0.002
     flipped: float = 0.01
     ece_gained: float = 0.01
     difference: float | None = None
+    dice_lost: float = 0.003
 
 
 class Gate(Noun):
@@ -120,6 +129,9 @@ class Gate(Noun):
 
     Attributes:
         images: validation images both were run on.
+        masks: of them, those whose true mask is known.
+        dice_parent, dice: mean Dice of both on these, at the parent's threshold, on the model's grid; None of networks
+            that outline nothing. The figures of decisions are None of networks that outline alone.
         largest_difference: largest absolute difference of any probability.
         auroc_parent, auroc: of parent and of this model.
         ece_parent, ece: expected calibration error of both, the child's temperature fitted on other patients.
@@ -131,11 +143,14 @@ class Gate(Noun):
 
     images: int
     largest_difference: float
-    auroc_parent: float
-    auroc: float
-    ece_parent: float
-    ece: float
-    flipped: float
+    auroc_parent: float | None = None
+    auroc: float | None = None
+    ece_parent: float | None = None
+    ece: float | None = None
+    flipped: float | None = None
+    masks: int = 0
+    dice_parent: float | None = None
+    dice: float | None = None
     limits: Limits
     against: str = ""
     passed: bool
@@ -211,6 +226,8 @@ class Card(Noun):
         starting_weights: where training started: ``random``, or what the weights had seen.
         operating_points: thresholds by rule, fitted on validation and bound to the model's files.
         decision: the rule `predict` uses unless told otherwise.
+        outline: how masks are made of the pixels' probabilities, fitted on validation and bound likewise; None of a
+            network that outlines nothing.
         temperature: what the logits were divided by after the model was derived, so that it is as sure as its parent;
             inside the graph.
         recipe: as it was run, defaults filled in; read it with `Bundle.recipe`.
@@ -232,6 +249,7 @@ class Card(Noun):
     starting_weights: str
     operating_points: dict[str, OperatingPoint]
     decision: str
+    outline: Outline | None = None
     data: DataSeen
     recipe: dict[str, Any]
     training: TrainingSeen
@@ -245,6 +263,21 @@ class Card(Noun):
     laennec: str
     files: dict[str, FileSeal] = Field(default_factory=dict)
     seal: str = ""
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it answers with label probabilities."""
+        return PROBABILITIES in self.outputs
+
+    @property
+    def segments(self) -> bool:
+        """Whether it answers with masks."""
+        return MASKS in self.outputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of its answers, in the order its graph gives them. Raises `UnknownName` for a task not installed."""
+        return work_of(self.task, self.labels).outputs
 
     @property
     def operating_point(self) -> OperatingPoint:

@@ -62,7 +62,7 @@ def compare(
     for bundle in opened[1:]:
         seen = bundle.card.data
         same_data = (seen.split_digest, seen.collection_digest) == (first.split_digest, first.collection_digest)
-        if not same_data or bundle.card.labels != opened[0].card.labels:
+        if not same_data or bundle.card.labels != opened[0].card.labels or not _common(bundle, opened[0]):
             raise UsageError(
                 f"'{bundle.name}' was made with another split or other labels than '{opened[0].name}': its test images "
                 "may be the other's training images",
@@ -103,6 +103,11 @@ def compare(
     return comparison
 
 
+def _common(bundle: Bundle, first: Bundle) -> bool:
+    """Whether two bundles answer with anything that can be held against the other."""
+    return bool(set(bundle.card.outputs) & set(first.card.outputs))
+
+
 def _images(bundle: Bundle, split: str, root: str | Path | None) -> np.ndarray:
     part = loader.reload(bundle, (split,), root).part(split)
     return part.batch(slice(0, _BATCH))
@@ -111,14 +116,14 @@ def _images(bundle: Bundle, split: str, root: str | Path | None) -> np.ndarray:
 def _row(bundle: Bundle, report: Report, times: np.ndarray, rate: float, energy: Consumption | None) -> ComparisonRow:
     return ComparisonRow(
         **costing.counts(bundle).model_dump(),
-        **quoted(energy, report.metrics["accuracy"].value),
+        **quoted(energy, report.metrics["accuracy"].value if "accuracy" in report.metrics else None),
         name=bundle.name,
         bundle_digest=bundle.digest,
         backend=report.backend,
         precision=report.precision,
         megabytes=bundle.megabytes,
-        metrics=report.metrics,
-        threshold=report.operating_point.threshold,
+        metrics=report.figures,
+        threshold=report.threshold if report.operating_point else None,
         latency_p50=float(np.median(times)),
         latency_p95=float(np.percentile(times, 95)),
         throughput=rate,

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from laennec import family, gating, graphs, hardware, measuring, mixing, operating, progress, storage
+from laennec import family, gating, graphs, hardware, measuring, mixing, progress, storage
 from laennec.bundle import CARD, Bundle, dump, model_digest, open_bundle, seal, seals
 from laennec.card import Card, Fastest, Gate, Limits, Quantisation
 from laennec.errors import LaennecError, MissingExtra, UsageError
 from laennec.loader import Feed, Part, reload
+from laennec.outputs import Outputs
 from laennec.quantising import Quantiser
 from laennec.runtime import answers, infer
 from laennec.version import VERSION
@@ -34,7 +35,7 @@ class _Made:
     backend: str
     precision: str
     files: dict[str, bytes]
-    after: np.ndarray
+    after: Outputs
     gate: Gate
     how: Quantisation | None = None
     tried: tuple[mixing.Tried, ...] = ()
@@ -84,7 +85,7 @@ def export(
             "name the bundle it was pruned from",
         )
     before, own = answers(model, val), answers(parent, val)
-    standard = gating.Standard(model.card, model.digest, val, before, limits, towards=own)
+    standard = gating.Standard(model.card, model.digest, val, before, limits, towards=own.probabilities)
     made, fastest = _made(parent, feed, standard, wanted, thorough)
     card = parent.card.model_copy(
         update={
@@ -160,7 +161,7 @@ def _made(
             made[0].gate,
             what,
             standard.card.name,
-            "train longer or on more images, or allow more with --auroc-lost, --flipped and --ece-gained",
+            "train longer or on more images, or allow more with --auroc-lost, --flipped, --ece-gained and --dice-lost",
         )
     if len(wanted) == 1:
         return held[0], None
@@ -205,20 +206,19 @@ def _times(parent: Card, made: list[_Made], val: Part) -> list[float]:
 
 
 def _sealed(card: Card, made: _Made, standard: gating.Standard, split_digest: str, out: Path) -> Bundle:
-    """Bring the model to its parent's temperature where its precision changed, bind thresholds to it, and seal it."""
-    labels, before, after, files = card.labels, standard.before, made.after, dict(made.files)
+    """Bring the labels to the parent's temperature where the precision changed, bind thresholds, and seal it."""
+    labels, after, files = card.labels, made.after, dict(made.files)
     if made.gate.limits.difference is None and graphs.GRAPH in files:
         heat = standard.temperature(after)
         files[graphs.GRAPH] = graphs.tempered(files[graphs.GRAPH], heat, labels.exclusive)
         card = card.model_copy(update={"temperature": card.temperature * heat})
-        after = gating.tempered(labels, after, heat)
+        after = Outputs(gating.tempered(labels, after.probabilities, heat), after.masks)
     if made.tried:
         files[SEARCH] = dump([one.model_dump(mode="json") for one in made.tried])
     bound_to = (split_digest, model_digest(seals(files)))
-    parents, values = standard.card.operating_points, standard.val.values
-    points = operating.follow(parents, labels, values, before, after, bound_to=bound_to)
+    decided = standard.followed(after, bound_to)
     with storage.building(out, (out / CARD).is_file) as work:
-        seal(work, card.model_copy(update={"operating_points": points}), files)
+        seal(work, card.model_copy(update=decided), files)
     return open_bundle(out)
 
 

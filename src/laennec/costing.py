@@ -126,7 +126,8 @@ def _material(
     """
     try:
         part = loader.reload(bundle, (split,), root).part(split)
-        accuracy = evaluation.judged(bundle, split, root=root).metrics["accuracy"].value
+        judged = evaluation.judged(bundle, split, root=root).metrics
+        accuracy = judged["accuracy"].value if "accuracy" in judged else None
         return accuracy, part.batch(np.arange(most) % len(part)), [sample.path for sample in part.samples[:_FILES]]
     except (UsageError, MissingExtra, OSError) as error:
         if root is not None:

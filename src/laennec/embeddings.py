@@ -22,8 +22,10 @@ from safetensors.torch import load, save
 from laennec import progress, storage
 from laennec.errors import LaennecError, StorageFull, UsageError, extra
 from laennec.network import Network
-from laennec.sources import Pictures
+from laennec.outputs import Outputs
+from laennec.sources import Pictures, outputs_of
 from laennec.version import VERSION
+from laennec.work import Logits, Targets
 
 _NEIGHBOURS = 5
 _MOST = 8 * 2**30  # bytes on disk; the longest unused go first
@@ -94,7 +96,7 @@ class Embeddings:
                 which = order[at : at + size]
                 images, wanted = pictures.batch(which, generator)
                 kept.append(network.features(images).float().cpu().clone())
-                targets.append(wanted.cpu().clone())
+                targets.append(wanted.labels.cpu().clone())
                 step.advance(len(which))
         back = torch.from_numpy(np.argsort(order))
         return torch.cat(kept)[back], torch.cat(targets)[back]
@@ -102,7 +104,7 @@ class Embeddings:
     def _add_between(self, seed: int) -> None:
         """SMOTE on the embeddings of the training part, view by view, up to the size of the largest class."""
         recipe = self._pictures.recipe
-        if not self._pictures.labels.exclusive or recipe.augmentation.mixup or self._pictures.teacher is not None:
+        if not self._pictures.work.labels.exclusive or recipe.augmentation.mixup or self._pictures.teacher is not None:
             raise UsageError(
                 "smote needs one certain label an image: labels that exclude each other, no mixup, no teacher",
                 'set training.balance = "class_weights" or "sampler"',
@@ -122,25 +124,23 @@ class Embeddings:
         self.values = np.eye(self.values.shape[1], dtype=np.float32)[labels]
         self.targets = torch.from_numpy(self.values).expand(len(kept), -1, -1)
 
-    def batch(self, which: np.ndarray, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, which: np.ndarray, generator: torch.Generator) -> tuple[torch.Tensor, Targets]:
         """Embeddings ``float [n, features]``, each of a view drawn anew, and targets."""
         view = torch.randint(len(self.kept), (len(which),), generator=generator)
         at = torch.from_numpy(np.asarray(which))
         device = self._pictures.device
-        return self.kept[view, at].to(device), self.targets[view, at].to(device)
+        return self.kept[view, at].to(device), Targets(self.targets[view, at].to(device))
 
-    def logits(self, network: Network, shown: torch.Tensor) -> torch.Tensor:
+    def logits(self, network: Network, shown: torch.Tensor) -> Logits:
         """Logits ``[n, labels]`` of the head."""
-        logits: torch.Tensor = network.head(shown)
-        return logits
+        return Logits(network.head(shown))
 
-    def judged(self, network: Network) -> np.ndarray:
+    def judged(self, network: Network) -> Outputs:
         """Probabilities of the validation part, by the head on its kept embeddings."""
         network.eval()
         with torch.inference_mode():
-            answers = self._pictures.task.activate(self._pictures.labels, network.head(self.val))
-        probabilities: np.ndarray = answers.float().cpu().numpy()
-        return probabilities
+            answered = self._pictures.work.activate(Logits(network.head(self.val)))
+        return outputs_of([answered])
 
 
 def shelved(key: str) -> dict[str, torch.Tensor] | None:

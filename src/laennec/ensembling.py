@@ -134,6 +134,8 @@ def _check_together(members: Sequence[Bundle], how: Ensemble) -> None:
     first = members[0].card
     for bundle in members:
         card = bundle.card
+        if card.segments:
+            raise UsageError(f"'{bundle.name}' makes masks", "join bundles that answer with label probabilities alone")
         if card.backend != "torch" or card.ensemble is not None:
             raise UsageError(f"'{bundle.name}' is no single torch bundle", "join the bundles that training made")
         same = [
@@ -194,7 +196,7 @@ def _one(member: Bundle, file: str, how: Ensemble) -> EnsembleSeen:
 def _answers(card: Card, files: dict[str, bytes], joined: EnsembleSeen, val: loader.Part) -> np.ndarray:
     session = family.member("backends", "torch").start(card.model_copy(update={"ensemble": joined}), files, 0)
     name = joined.members[0].name if len(joined.members) == 1 else "ensemble"
-    return infer(session, val, name)
+    return infer(session, val, name).probabilities
 
 
 def _views(

@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from pydantic import ValidationError
 
-from laennec import hardware, images, loader, metrics, page, progress, storage, tracking
+from laennec import hardware, images, loader, masks, metrics, overlaps, overlays, page, progress, storage, tracking
 from laennec.bundle import Bundle, open_bundle
 from laennec.errors import ImageError, LaennecError
+from laennec.outputs import Outputs
 from laennec.page import Language
 from laennec.preprocess import Preprocess
 from laennec.results import Epoch, Mistake, Report
 from laennec.runtime import infer, start
 from laennec.samples import PartName
+from laennec.segmentation import SegmentationFigures
 from laennec.trackers import Run
 from laennec.version import VERSION
 
@@ -52,14 +54,18 @@ def evaluate(
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     feed = loader.reload(bundle, (split,), root)
     part = feed.part(split)
-    probabilities = infer(start(bundle), part, bundle.name)
-    report = _report(bundle, feed, part, split, probabilities)
+    given = infer(start(bundle), part, bundle.name)
+    report = _report(bundle, feed, part, split, given)
     folder = report_folder(bundle, split)
     storage.write_json(folder / "report.json", report.model_dump(mode="json"))
     storage.write_bytes(
         folder / "report.html",
         page.report_page(
-            report, history=history(bundle), thumbnails=_thumbnails(part, report.mistakes), language=language
+            report,
+            history=history(bundle),
+            thumbnails=_thumbnails(part, report.mistakes),
+            panels=_panels(bundle, part, given, report),
+            language=language,
         ).encode(),
     )
     progress.say(f"report: {folder / 'report.html'}")
@@ -102,18 +108,17 @@ def history(bundle: Bundle) -> list[Epoch]:
     return [Epoch.model_validate(epoch) for epoch in storage.parse_json(bundle.read(name), name)]
 
 
-def _report(bundle: Bundle, feed: loader.Feed, part: loader.Part, split: str, probabilities: np.ndarray) -> Report:
-    card = bundle.card
-    judged = metrics.judge(
-        card.labels,
-        part.values,
-        probabilities,
-        [s.patient for s in part.samples],
-        [s.id for s in part.samples],
-        card.operating_point.threshold,
-    )
+def _report(bundle: Bundle, feed: loader.Feed, part: loader.Part, split: str, given: Outputs) -> Report:
+    card, patients = bundle.card, [s.patient for s in part.samples]
+    judged: dict[str, Any] = {"images": len(part), "patients": len(set(patients))}
+    if card.classifies:
+        ids, point = [s.id for s in part.samples], card.operating_point
+        judged = vars(metrics.judge(card.labels, part.values, given.probabilities, patients, ids, point.threshold))
+        judged["operating_point"] = point
     return Report(
-        **vars(judged),
+        **judged,
+        task=card.task,
+        segmentation=_segmentation(bundle, part, given),
         model=card.name,
         bundle_digest=bundle.digest,
         backend=card.backend,
@@ -126,12 +131,50 @@ def _report(bundle: Bundle, feed: loader.Feed, part: loader.Part, split: str, pr
         split_how=feed.split.how,
         part=cast(PartName, split),
         refused=part.refused,
-        operating_point=card.operating_point,
         notes=feed.collection.notes,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         hardware=hardware.describe(),
         laennec=VERSION,
     )
+
+
+def _segmentation(bundle: Bundle, part: loader.Part, given: Outputs) -> SegmentationFigures | None:
+    """The masks held against the true ones, each on its own grid; None where nothing is outlined or known."""
+    card, rows, patients = bundle.card, [], []
+    if given.masks is None or card.outline is None:
+        return None
+    with progress.track("measuring masks", int(part.masked.sum())) as step:
+        for place in np.flatnonzero(part.masked):
+            sample = part.samples[place]
+            assert sample.mask is not None  # noqa: S101  its mask is known
+            truth, picture = images.read_truth(sample.mask), images.read(sample.path)
+            (rows_, columns), spacing = picture.pixels.shape, images.spacing_of(picture.done)
+            if spacing is not None:  # of the picture's pixels; the truth may be kept at another size
+                spacing = (spacing[0] * rows_ / truth.shape[0], spacing[1] * columns / truth.shape[1])
+            how = (card.outline, card.preprocess.resize, spacing, (rows_, columns))
+            rows.append(overlaps.measured(sample.id, given.masks[place], truth, *how))
+            patients.append(sample.patient)
+            step.advance()
+    return overlaps.judge(rows, card.outline, patients) if rows else None
+
+
+def _panels(bundle: Bundle, part: loader.Part, given: Outputs, report: Report) -> dict[str, bytes]:
+    """PNG pictures of truth, mask and difference, of the images the page shows, by sample id."""
+    from PIL import Image
+
+    judged, outline = report.segmentation, bundle.card.outline
+    if judged is None or outline is None or given.masks is None:
+        return {}
+    place_of = {sample.id: place for place, sample in enumerate(part.samples)}
+    pictures = {}
+    for id_ in page.pictured(judged):
+        sample, levels = part.samples[place_of[id_]], given.masks[place_of[id_]]
+        assert sample.mask is not None  # noqa: S101  its mask was measured
+        pixels, truth = images.read(sample.path).pixels, images.read_truth(sample.mask)
+        drawn = masks.placed(masks.tidied(levels, outline), pixels.shape, bundle.card.preprocess.resize)
+        true = np.asarray(Image.fromarray(truth).resize(pixels.shape[::-1]))
+        pictures[id_] = overlays.panels(pixels, true, drawn >= masks.level(outline))
+    return pictures
 
 
 def _thumbnails(part: loader.Part, mistakes: tuple[Mistake, ...]) -> dict[str, bytes]:

@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from laennec import checkpoints, decisions, intervals, progress, schedules, sources
+from laennec import checkpoints, decisions, intervals, masks, progress, schedules, sources
 from laennec.embeddings import Embeddings
 from laennec.errors import LaennecError, UsageError
 from laennec.network import Network
+from laennec.outputs import Outputs
 from laennec.recipe import Recipe
 from laennec.results import Epoch
 from laennec.sections import Phase
@@ -59,7 +60,7 @@ class Fit:
 
     def __post_init__(self) -> None:
         self.recipe, self.device = self.pictures.recipe, self.pictures.device
-        self.labels, self.task = self.pictures.labels, self.pictures.task
+        self.work = self.pictures.work
         self.average, self.kept = copy.deepcopy(self.network), copy.deepcopy(self.network)
 
     @property
@@ -144,9 +145,9 @@ class Fit:
             shown, targets = source.batch(which, generator)
             with self.pictures.autocast():
                 logits = source.logits(self.network, shown)
-            loss = self.task.loss(self.labels, logits.float(), targets, weights, how)
+            loss = self.work.loss(logits, targets, weights, self.recipe)
             optimiser.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
+            torch.autograd.backward(scaler.scale(loss))
             if how.clip:
                 scaler.unscale_(optimiser)
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), how.clip)
@@ -163,7 +164,7 @@ class Fit:
     def _class_weights(self, phase: Phase) -> torch.Tensor:
         balance = self.recipe.training.balance
         balanced = balance == "class_weights" or (balance == "smote" and not phase.views)
-        weights = self.task.weights(self.labels, self.pictures.values) if balanced else np.ones(len(self.labels))
+        weights = self.work.weights(self.pictures.values) if balanced else np.ones(len(self.work.labels))
         return torch.as_tensor(weights, dtype=torch.float32, device=self.device)
 
     def _moving(self, phase: Phase) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -186,15 +187,13 @@ class Fit:
 
     def _judge(self, source: Source, phase: Phase, epoch: int, loss: float, started: float) -> None:
         """Validate the average, keep it if it is the best so far, and write the epoch's line of history."""
-        probabilities = source.judged(self.average)
-        if not np.isfinite(probabilities).all():
+        given = source.judged(self.average)
+        if not given.finite:
             raise _diverged("the network's answers became NaN", epoch, phase)
-        truth = decisions.truth_of(self.labels, self.pictures.val.values)
-        score, positive, _ = decisions.decide(self.labels, probabilities, 0.5)
-        known = ~np.isnan(truth)
-        auroc = intervals.delong(truth[known], score[known]).value
-        val_loss = self.task.log_loss(self.labels, probabilities, self.pictures.val.values)
-        monitored = -val_loss if self.recipe.training.monitor == "loss" or auroc is None else auroc
+        seen = self._figures(given)
+        monitor = self.recipe.training.monitor
+        figure = {"loss": None, "auroc": seen["auroc"], "dice": seen["dice"]}[monitor]
+        monitored = -(seen["loss"] or 0.0) if figure is None else figure
         better = monitored > self.best
         self.stale = 0 if better else self.stale + 1
         if self.stale and self.stale % phase.plateau == 0:
@@ -208,13 +207,31 @@ class Fit:
                 epoch=epoch + 1,
                 learning_rate=self.rate,
                 train_loss=loss,
-                val_loss=val_loss,
-                val_auroc=auroc,
-                val_accuracy=float(np.mean(positive[known] == truth[known])),
+                val_loss=seen["loss"] or 0.0,
+                val_auroc=seen["auroc"],
+                val_accuracy=seen["accuracy"],
+                val_dice=seen["dice"],
                 seconds=time.monotonic() - started,
                 best=better,
             )
         )
+
+    def _figures(self, given: Outputs) -> dict[str, float | None]:
+        """Validation figures: loss (of the labels where any are learned), AUROC, accuracy at a half, mean Dice."""
+        val, labels = self.pictures.val, self.work.labels
+        seen: dict[str, float | None] = dict.fromkeys(("loss", "auroc", "accuracy", "dice"))
+        if self.work.segment is not None and given.masks is not None and val.masked.any():
+            levels, truths = given.masks[val.masked], val.truth(val.masked)
+            seen["dice"] = masks.mean_dice(levels, truths, 0.5)
+            seen["loss"] = self.work.segment.log_loss(labels, levels, truths)
+        if self.work.classify is not None:
+            truth = decisions.truth_of(labels, val.values)
+            score, positive, _ = decisions.decide(labels, given.probabilities, 0.5)
+            known = ~np.isnan(truth)
+            seen["auroc"] = intervals.delong(truth[known], score[known]).value
+            seen["accuracy"] = float(np.mean(positive[known] == truth[known]))
+            seen["loss"] = self.work.classify.log_loss(labels, given.probabilities, val.values)
+        return seen
 
     @property
     def _networks(self) -> dict[str, Network]:
@@ -301,5 +318,7 @@ def _seed(recipe: Recipe, phase: int, epoch: int) -> int:
 
 
 def _line(epoch: Epoch) -> str:
-    auroc = "n/a" if epoch.val_auroc is None else f"{epoch.val_auroc:.4f}"
-    return f"loss {epoch.train_loss:.3f}, validation loss {epoch.val_loss:.3f}, AUROC {auroc}"
+    figures = f"loss {epoch.train_loss:.3f}, validation loss {epoch.val_loss:.3f}"
+    for name, value in (("AUROC", epoch.val_auroc), ("Dice", epoch.val_dice)):
+        figures += "" if value is None else f", {name} {value:.4f}"
+    return figures

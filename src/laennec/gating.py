@@ -9,14 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from laennec import decisions, intervals, metrics
+from laennec import decisions, intervals, masks, metrics, operating
 from laennec.card import Card, Gate, Limits
 from laennec.errors import GateFailed, UsageError
 from laennec.labels import LabelSet
 from laennec.loader import Part
+from laennec.outputs import Outputs
+from laennec.results import OperatingPoint
 
 ROUNDING = 1e-3  # largest difference of any probability where the precision stays the same
 _FOLDS = 5
@@ -73,25 +76,27 @@ class Standard:
     Attributes:
         card, digest: its card and digest.
         val: the validation part.
-        before: its probabilities ``float32 [n, labels]``.
+        before: its answers.
         limits: what a child may lose.
-        towards: what the child's temperature is fitted to ``[n, labels]``: answers of its own parent, or the labels of
-            a network that was trained again.
+        towards: what the child's temperature is fitted to ``[n, labels]``: probabilities of its own parent, or the
+            labels of a network that was trained again.
     """
 
     card: Card
     digest: str
     val: Part
-    before: np.ndarray
+    before: Outputs
     limits: Limits
     towards: np.ndarray
 
-    def temperature(self, after: np.ndarray) -> float:
-        """The temperature of a child that answers `after`."""
-        return temperature_of(self.card.labels, self.towards, after)
+    def temperature(self, after: Outputs) -> float:
+        """The temperature of the labels of a child that answers `after`; 1 where it names none."""
+        if not self.card.classifies:
+            return 1.0
+        return temperature_of(self.card.labels, self.towards, after.probabilities)
 
-    def gate(self, after: np.ndarray, same_precision: bool = False, cooled: bool = True) -> Gate:
-        """Hold a child's probabilities ``float32 [n, labels]``, before any temperature, against it.
+    def gate(self, after: Outputs, same_precision: bool = False, cooled: bool = True) -> Gate:
+        """Hold a child's answers, before any temperature, against it: its decisions, its masks, or both.
 
         Args:
             after: the child's answers for `val`.
@@ -101,8 +106,55 @@ class Standard:
         Raises:
             UsageError: all validation images are of one patient, or of one class.
         """
-        labels, before = self.card.labels, self.before
         limits = self.limits.model_copy(update={"difference": ROUNDING}) if same_precision else self.limits
+        held: dict[str, Any] = {"images": len(after), "limits": limits, "against": self.digest}
+        differences = []
+        if self.card.classifies:
+            held |= self._decisions(after.probabilities, same_precision, cooled)
+            differences.append(held.pop("difference"))
+        if self.card.segments and after.masks is not None and self.before.masks is not None:
+            held |= self._masks(after.masks)
+            # masks come in steps: one step is rounding, in whatever precision
+            moved = np.abs(after.masks.astype(np.int16) - self.before.masks.astype(np.int16)).max(initial=0)
+            differences.append(max(0.0, (int(moved) - 1) / 255))
+        held["largest_difference"] = max(differences)
+        passed = limits.difference is None or held["largest_difference"] <= limits.difference
+        if self.card.classifies:
+            passed = passed and held["auroc_parent"] - held["auroc"] <= limits.auroc_lost
+            passed = passed and held["flipped"] <= limits.flipped
+            passed = passed and held["ece"] - held["ece_parent"] <= limits.ece_gained
+        if "dice" in held:
+            passed = passed and held["dice_parent"] - held["dice"] <= limits.dice_lost
+        return Gate(**held, passed=passed)
+
+    def followed(self, after: Outputs, bound_to: tuple[str, str]) -> dict[str, Any]:
+        """What a child's card says of its decisions: thresholds that follow the parent's, and the rule of its masks.
+
+        Args:
+            after: the child's answers for `val`, brought to its temperature.
+            bound_to: digests of the split and of the child's model files.
+        """
+        card, val, outline = self.card, self.val, self.card.outline
+        points: dict[str, OperatingPoint] = {}
+        if card.classifies:
+            given = (self.before.probabilities, after.probabilities)
+            points = operating.follow(card.operating_points, card.labels, val.values, *given, bound_to=bound_to)
+        if outline is not None and after.masks is not None:
+            known = val.masked
+            outline = operating.outlined(outline, after.masks[known], val.truth(known), bound_to=bound_to)
+        return {"operating_points": points, "outline": outline}
+
+    def _masks(self, after: np.ndarray) -> dict[str, Any]:
+        """Mean Dice of both at the parent's threshold, where the true masks are known."""
+        known, outline = self.val.masked, self.card.outline
+        if self.before.masks is None or outline is None or not known.any():
+            return {}
+        truths = self.val.truth(known)
+        pair = (masks.mean_dice(levels[known], truths, outline.threshold) for levels in (self.before.masks, after))
+        return {"masks": int(known.sum())} | dict(zip(("dice_parent", "dice"), pair, strict=True))
+
+    def _decisions(self, after: np.ndarray, same_precision: bool, cooled: bool) -> dict[str, Any]:
+        labels, before = self.card.labels, self.before.probabilities
         truth = decisions.truth_of(labels, self.val.values)
         known = ~np.isnan(truth)
         threshold = self.card.operating_point.threshold
@@ -119,21 +171,14 @@ class Standard:
             raise UsageError("the gate needs validation images with the finding and without", "use a larger validation")
         eces = [metrics.calibration_error(truth[known], score[known]) for score in scores]
         difference, flipped = float(np.abs(before - others).max()), float(flips.mean())
-        return Gate(
-            images=len(after),
-            largest_difference=difference,
-            auroc_parent=aurocs[0],
-            auroc=aurocs[1],
-            ece_parent=eces[0],
-            ece=eces[1],
-            flipped=flipped,
-            limits=limits,
-            against=self.digest,
-            passed=aurocs[0] - aurocs[1] <= limits.auroc_lost
-            and flipped <= limits.flipped
-            and eces[1] - eces[0] <= limits.ece_gained
-            and (limits.difference is None or difference <= limits.difference),
-        )
+        return {
+            "difference": difference,
+            "auroc_parent": aurocs[0],
+            "auroc": aurocs[1],
+            "ece_parent": eces[0],
+            "ece": eces[1],
+            "flipped": flipped,
+        }
 
 
 def _folds(val: Part) -> Iterator[np.ndarray]:
@@ -151,21 +196,32 @@ def _folds(val: Part) -> Iterator[np.ndarray]:
 
 def told(gate: Gate) -> str:
     """A gate's figures in one line."""
-    return (
-        f"gate on {gate.images} validation images: AUROC {gate.auroc_parent:.4f} -> {gate.auroc:.4f}, "
-        f"{gate.flipped:.2%} of decisions flipped, ECE {gate.ece_parent:.3f} -> {gate.ece:.3f}, "
-        f"largest difference {gate.largest_difference:.2g}"
-    )
+    return f"gate on {gate.images} validation images: {', '.join(_figures(gate, limited=False))}"
 
 
 def failed(gate: Gate, child: str, parent: str, hint: str) -> GateFailed:
     """The error for a gate that does not hold: what was lost against what may be."""
-    limits = gate.limits
     return GateFailed(
-        f"{child} does not decide like '{parent}' on {gate.images} validation images: AUROC "
-        f"{gate.auroc_parent:.4f} -> {gate.auroc:.4f} (may lose {limits.auroc_lost}), "
-        f"{round(gate.flipped * gate.images)} decisions flipped (may be {int(limits.flipped * gate.images)}), "
-        f"ECE {gate.ece_parent:.3f} -> {gate.ece:.3f} (may gain {limits.ece_gained}), "
-        f"largest difference {gate.largest_difference:.2g}",
+        f"{child} does not decide like '{parent}' on {gate.images} validation images: "
+        f"{', '.join(_figures(gate, limited=True))}",
         hint,
     )
+
+
+def _figures(gate: Gate, limited: bool) -> Iterator[str]:
+    """Each figure of a gate in words, with what may be lost where `limited`."""
+    limits = gate.limits
+
+    def but(limit: str) -> str:
+        return f" ({limit})" if limited else ""
+
+    if gate.auroc_parent is not None and gate.auroc is not None:
+        yield f"AUROC {gate.auroc_parent:.4f} -> {gate.auroc:.4f}{but(f'may lose {limits.auroc_lost}')}"
+    if gate.flipped is not None:
+        counted = f"{round(gate.flipped * gate.images)} decisions flipped (may be {int(limits.flipped * gate.images)})"
+        yield counted if limited else f"{gate.flipped:.2%} of decisions flipped"
+    if gate.ece_parent is not None and gate.ece is not None:
+        yield f"ECE {gate.ece_parent:.3f} -> {gate.ece:.3f}{but(f'may gain {limits.ece_gained}')}"
+    if gate.dice_parent is not None and gate.dice is not None:
+        yield f"Dice {gate.dice_parent:.4f} -> {gate.dice:.4f}{but(f'may lose {limits.dice_lost}')}"
+    yield f"largest difference {gate.largest_difference:.2g}"

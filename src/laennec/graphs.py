@@ -1,8 +1,8 @@
 """ONNX graphs of a network: made from torch, prepared for quantisation, given a temperature.
 
-A graph takes ``pixels``, ``uint8 [n, 1, size, size]``, and gives ``probabilities``, ``float32 [n, labels]``; scaling
-before the network and softmax or sigmoid after it are inside. What the runtimes share lies here, since members of a
-family do not know each other.
+A graph takes ``pixels``, ``uint8 [n, 1, size, size]``, and gives ``probabilities``, ``float32 [n, labels]``, ``masks``,
+``uint8 [n, size, size]``, or both; scaling before the network and softmax or sigmoid after it are inside. What the
+runtimes share lies here, since members of a family do not know each other.
 """
 
 from __future__ import annotations
@@ -15,18 +15,46 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from laennec.errors import LaennecError, extra
+from laennec.outputs import MASKS, PROBABILITIES, Outputs
 
 if TYPE_CHECKING:
     from laennec.card import Card
 
 GRAPH = "model.onnx"
-LAYERS = ("Conv", "Gemm", "MatMul")
-_MULTIPLY_AND_ADD = {*LAYERS, "ConvTranspose", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
+INPUT = "pixels"
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_MULTIPLY_AND_ADD = {*LAYERS, "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
 _OPSET = 20
 _LARGEST_BATCH = 4096
+
+
+class Tensor(NamedTuple):
+    """An input or output of a graph: its name, its shape without the batch, its type as ONNX calls it."""
+
+    name: str
+    shape: tuple[int, ...]
+    onnx: str
+
+
+def interface(card: Card) -> list[Tensor]:
+    """The input and then the outputs that the graph of `card` must have."""
+    size = card.preprocess.size
+    answers = {
+        PROBABILITIES: Tensor(PROBABILITIES, (len(card.labels),), "float"),
+        MASKS: Tensor(MASKS, (size, size), "uint8"),
+    }
+    return [Tensor(INPUT, (1, size, size), "uint8"), *(answers[name] for name in card.outputs)]
+
+
+def outputs_of(named: Mapping[str, np.ndarray], images: int) -> Outputs:
+    """A runtime's answers for so many images, by name, as `Outputs`."""
+    none = np.empty((images, 0), np.float32)
+    return Outputs(named.get(PROBABILITIES, none), named.get(MASKS))
 
 
 def of(card: Card, files: Mapping[str, bytes]) -> bytes:
@@ -55,9 +83,9 @@ def _from_torch(card: Card, files: Mapping[str, bytes]) -> bytes:
                 (example,),
                 dynamo=True,
                 opset_version=_OPSET,
-                input_names=["pixels"],
-                output_names=["probabilities"],
-                dynamic_shapes={"pixels": {0: torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)}},
+                input_names=[INPUT],
+                output_names=list(card.outputs),
+                dynamic_shapes={INPUT: {0: torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)}},
                 verbose=False,
             )
     except Exception as error:  # torch's exporter raises many private types
@@ -166,7 +194,8 @@ def operations(graph: bytes) -> int:
         pixels.type.tensor_type.shape.dim[0].dim_value = 1
     del model.graph.value_info[:]  # of an open batch
     _put_in_order(model.graph)
-    model.graph.output[0].type.tensor_type.ClearField("shape")
+    for answer in model.graph.output:
+        answer.type.tensor_type.ClearField("shape")
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {tensor.name: tuple(tensor.dims) for tensor in inferred.initializer}
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
@@ -219,13 +248,12 @@ def tempered(graph: bytes, temperature: float, exclusive: bool) -> bytes:
     less sure, below 1 surer (Guo et al. 2017, arXiv:1706.04599).
     """
     with extra("train"):
-        import numpy as np
         import onnx
         from onnx import helper, numpy_helper
     if temperature == 1.0:
         return graph
     model = onnx.load_from_string(graph)
-    (answer,) = model.graph.output
+    answer = next(one for one in model.graph.output if one.name == PROBABILITIES)
     for node in model.graph.node:
         node.output[:] = ["untempered" if name == answer.name else name for name in node.output]
         node.input[:] = ["untempered" if name == answer.name else name for name in node.input]

@@ -47,3 +47,7 @@ class LabelSet(BaseModel):
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+UNLABELLED = LabelSet(names=("other", "finding"), exclusive=False, positive=("finding",))
+"""Of data sets that tell the lungs alone: no value of any sample is known (NaN)."""

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from laennec import family, images, progress, storage
+from laennec import family, images, progress, storage, work
 from laennec.bundle import Bundle
 from laennec.card import DataSeen
 from laennec.errors import UsageError
+from laennec.outputs import MASKS
 from laennec.recipe import Recipe
 from laennec.results import Refused
 from laennec.samples import PART_NAMES, Collection, Sample, Split, patients_of
@@ -29,12 +30,17 @@ class Part:
         rows: ``int64 [n]``, each sample's place in `pixels`.
         pixels: ``uint8 [all, size, size]``, memory-mapped, shared by the parts.
         refused: images of this part that could not be read.
+        truths: ``uint8 [known, size, size]``, the true masks on the model's grid, from 128 on lung; shared by the
+            parts; None where no mask is learned or judged.
+        truth_rows: ``int64 [n]``, each sample's place in `truths`, -1 where its mask is not known.
     """
 
     samples: tuple[Sample, ...]
     rows: np.ndarray
     pixels: np.ndarray
     refused: tuple[Refused, ...]
+    truths: np.ndarray | None = None
+    truth_rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -48,32 +54,65 @@ class Part:
         """``uint8 [n, 1, size, size]`` of the samples at these positions."""
         return np.ascontiguousarray(self.pixels[self.rows[which]][:, None])
 
+    @cached_property
+    def masked(self) -> np.ndarray:
+        """``bool [n]``: whether the true mask is known."""
+        return np.zeros(len(self), dtype=bool) if self.truth_rows is None else self.truth_rows >= 0
+
+    def truth(self, which: np.ndarray | slice) -> np.ndarray:
+        """``uint8 [n, size, size]`` of the samples at these positions; their masks must be known (`masked`)."""
+        assert self.truths is not None  # noqa: S101
+        assert self.truth_rows is not None  # noqa: S101
+        return np.ascontiguousarray(self.truths[self.truth_rows[which]])
+
 
 @dataclass(frozen=True)
 class Feed:
-    """A collection with its split and its decoded images."""
+    """A collection with its split and its decoded images, and masks where the task wants them.
+
+    Attributes:
+        needs_mask: a part holds only images whose mask is known.
+    """
 
     collection: Collection
     split: Split
     pixels: np.ndarray
     kept: tuple[str, ...]
     refused: tuple[Refused, ...]
+    truths: np.ndarray | None = None
+    truths_kept: tuple[str, ...] = ()
+    needs_mask: bool = False
 
     def part(self, name: str) -> Part:
         """One part. Raises `UsageError` if none of its images can be read."""
         row_of = {key: row for row, key in enumerate(self.kept)}
         wanted = self.split.part(name)
+        truth_of = {key: row for row, key in enumerate(self.truths_kept)}
         samples = tuple(s for s in self.collection.take(wanted) if s.id in row_of)
+        if self.needs_mask:
+            samples = tuple(s for s in samples if s.id in truth_of)
         if not samples:
-            raise UsageError(f"no image of the {name} part can be read", "see the refused files above")
+            what = "image with a mask" if self.needs_mask else "image"
+            raise UsageError(f"no {what} of the {name} part can be read", "see the refused files above")
         inside = set(wanted)
         refused = tuple(r for r in self.refused if r.id in inside)
-        return Part(samples, np.array([row_of[s.id] for s in samples]), self.pixels, refused)
+        rows = np.array([row_of[s.id] for s in samples])
+        if self.truths is None:
+            return Part(samples, rows, self.pixels, refused)
+        truth_rows = np.array([truth_of.get(s.id, -1) for s in samples])
+        return Part(samples, rows, self.pixels, refused, self.truths, truth_rows)
 
     def seen(self) -> DataSeen:
         """What a card says of this data; images that could not be read are not counted."""
         lost = {refused.id for refused in self.refused}
         parts = {n: self.collection.take(i for i in self.split.part(n) if i not in lost) for n in PART_NAMES}
+        masks: dict[str, int] = {}
+        mask_files: dict[str, str] = {}
+        if self.truths is not None:
+            masks = {name: sum(s.mask is not None for s in samples) for name, samples in parts.items()}
+            mask_files = {name: mask_digest(self.collection.take(self.split.part(name))) for name in PART_NAMES}
+            if self.needs_mask:
+                parts = {name: [s for s in samples if s.mask is not None] for name, samples in parts.items()}
         return DataSeen(
             collection=self.collection.name,
             collection_digest=self.collection.digest,
@@ -85,6 +124,8 @@ class Feed:
             images={name: len(samples) for name, samples in parts.items()},
             patients={name: patients_of(samples) for name, samples in parts.items()},
             files={name: content_digest(self.collection.take(self.split.part(name))) for name in PART_NAMES},
+            masks=masks,
+            mask_files=mask_files,
         )
 
 
@@ -104,14 +145,43 @@ def load(recipe: Recipe, parts: Sequence[str] = PART_NAMES) -> Feed:
 
     Unreadable images are left out and told with their reasons.
     """
-    collection, split = collect(recipe)
+    return decode(recipe, *collect(recipe), parts)
+
+
+def decode(recipe: Recipe, collection: Collection, split: Split, parts: Sequence[str] = PART_NAMES) -> Feed:
+    """The images of `parts` decoded as `recipe` says, with the true masks where its task makes masks.
+
+    Raises:
+        UsageError: masks are wanted and no sample names one.
+    """
     samples = collection.take(key for name in parts for key in split.part(name))
-    decoded = images.decoded(samples, recipe.preprocess)
-    for refused in decoded.refused[:10]:
+    answers = work.check(recipe.task)
+    if MASKS not in answers:
+        decoded = images.decoded(samples, recipe.preprocess)
+        _tell(decoded.refused)
+        return Feed(collection, split, decoded.pixels, decoded.kept, decoded.refused)
+    masked, alone = [s for s in samples if s.mask is not None], len(answers) == 1
+    if not masked:
+        raise UsageError(
+            f"the task '{recipe.task}' learns masks, and no image of '{collection.name}' has one",
+            "name the folder of masks in [data] (masks = …), or take the data set 'pairs'",
+        )
+    if alone:
+        if len(masked) < len(samples):
+            progress.say(f"{len(samples) - len(masked)} of {len(samples)} images have no mask and are left out")
+        samples = masked
+    decoded, truths = images.decoded(samples, recipe.preprocess), images.truths(masked, recipe.preprocess)
+    _tell((*decoded.refused, *truths.refused))
+    # without its mask an image cannot be used where masks are all there is to learn
+    refused = (*decoded.refused, *(truths.refused if alone else ()))
+    return Feed(collection, split, decoded.pixels, decoded.kept, refused, truths.pixels, truths.kept, alone)
+
+
+def _tell(refusals: Sequence[Refused]) -> None:
+    for refused in refusals[:10]:
         progress.say(f"refused: {refused.id}: {refused.reason}")
-    if len(decoded.refused) > 10:
-        progress.say(f"refused: {len(decoded.refused) - 10} more")
-    return Feed(collection, split, decoded.pixels, decoded.kept, decoded.refused)
+    if len(refusals) > 10:
+        progress.say(f"refused: {len(refusals) - 10} more")
 
 
 def reload(bundle: Bundle, parts: Sequence[str], root: str | Path | None = None) -> Feed:
@@ -138,15 +208,23 @@ def reload(bundle: Bundle, parts: Sequence[str], root: str | Path | None = None)
 
 def content_digest(samples: Sequence[Sample]) -> str:
     """SHA-256 over ids and bytes of the samples' files; a file that cannot be read counts as empty."""
+    return _digest([(sample.id, sample.path) for sample in samples])
 
-    def one(sample: Sample) -> list[str]:
+
+def mask_digest(samples: Sequence[Sample]) -> str:
+    """The same over the files of the samples' masks, of those that have one."""
+    return _digest([(sample.id, sample.mask) for sample in samples if sample.mask is not None])
+
+
+def _digest(files: Sequence[tuple[str, Path]]) -> str:
+    def one(named: tuple[str, Path]) -> list[str]:
         try:
-            return [sample.id, storage.file_digest(sample.path)]
+            return [named[0], storage.file_digest(named[1])]
         except OSError:
-            return [sample.id, ""]
+            return [named[0], ""]
 
     with ThreadPoolExecutor(4) as pool:
-        return storage.digest(sorted(pool.map(one, samples)))
+        return storage.digest(sorted(pool.map(one, files)))
 
 
 def check_same_data(bundle: Bundle, collection: Collection, split: Split, parts: Sequence[str] = ()) -> None:
@@ -168,4 +246,9 @@ def check_same_data(bundle: Bundle, collection: Collection, split: Split, parts:
             raise UsageError(
                 f"some {part} images are not the files '{bundle.name}' was made with: same names, other bytes",
                 "point --root at the original files, or train again on these",
+            )
+        if part in seen.mask_files and mask_digest(collection.take(split.part(part))) != seen.mask_files[part]:
+            raise UsageError(
+                f"some {part} masks are not the files '{bundle.name}' was made with: same names, other bytes",
+                "point [data] at the original masks, or train again on these",
             )

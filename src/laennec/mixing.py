@@ -16,6 +16,7 @@ import numpy as np
 from laennec import gating, graphs, progress
 from laennec.card import Card, Gate, Quantisation
 from laennec.noun import Noun
+from laennec.outputs import Outputs
 from laennec.quantising import Quantiser
 from laennec.runtime import infer
 
@@ -36,7 +37,7 @@ class Found:
 
     files: dict[str, bytes]
     how: Quantisation
-    after: np.ndarray
+    after: Outputs
     gate: Gate
     tried: tuple[Tried, ...] = ()
 
@@ -111,23 +112,32 @@ def _by_sensitivity(
     layers = quantiser.calibrated(graphs.of(parent, files), how.ranges).layers
     images, card = quantiser.images[:_PROBES], _as_int8(member, parent)
 
-    def answers(floating: Sequence[str]) -> np.ndarray:
+    def answers(floating: Sequence[str]) -> Outputs:
         made = member.export(parent, files, "int8", quantiser, how.model_copy(update={"floating": tuple(floating)}))
-        given: np.ndarray = member.start(card, made, 0).run(images)
+        given: Outputs = member.start(card, made, 0).run(images)
         return given
 
     plain = answers(layers)
     moved = {}
     with progress.track("sensitivity of the layers", len(layers)) as step:
         for layer in layers:
-            moved[layer] = float(np.abs(answers([other for other in layers if other != layer]) - plain).mean())
+            moved[layer] = _moved(answers([other for other in layers if other != layer]), plain)
             step.advance()
     return sorted(layers, key=lambda layer: -moved[layer])
 
 
+def _moved(one: Outputs, other: Outputs) -> float:
+    """Mean absolute difference of probabilities, of labels and of pixels each counted once."""
+    moved = float(np.abs(one.probabilities - other.probabilities).mean()) if one.probabilities.size else 0.0
+    if one.masks is not None and other.masks is not None:
+        moved += float(np.abs(one.masks.astype(np.float32) - other.masks).mean()) / 255
+    return moved
+
+
 def _rank(gate: Gate) -> tuple[bool, float, float]:
-    """Smaller is better: a gate that holds, then fewer flips, then less AUROC lost."""
-    return (not gate.passed, gate.flipped, gate.auroc_parent - gate.auroc)
+    """Smaller is better: a gate that holds, then fewer flips, then less AUROC and Dice lost."""
+    lost = (gate.auroc_parent or 0.0) - (gate.auroc or 0.0) + (gate.dice_parent or 0.0) - (gate.dice or 0.0)
+    return (not gate.passed, gate.flipped or 0.0, lost)
 
 
 def _as_int8(member: ModuleType, parent: Card) -> Card:

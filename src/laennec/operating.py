@@ -1,4 +1,4 @@
-"""Operating points: thresholds fitted on validation and bound to the model and split they were fitted on."""
+"""Operating points and the rule of masks: fitted on validation, bound to the model and split they were fitted on."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import get_args
 
 import numpy as np
 
-from laennec import decisions
+from laennec import decisions, masks
 from laennec.errors import UsageError
 from laennec.labels import LabelSet
 from laennec.results import OperatingPoint
+from laennec.segmentation import Outline
 
 
 def fit(
@@ -81,6 +82,27 @@ def follow(
         threshold = decisions.follow_threshold(positive, score, parent.threshold)
         points[rule] = _point(rule, threshold, truth, score, bound_to)
     return points
+
+
+def outlined(outline: Outline, levels: np.ndarray, truths: np.ndarray, *, bound_to: tuple[str, str]) -> Outline:
+    """The parent's rule for masks, kept for a derived model, with the Dice it has there.
+
+    Args:
+        outline: the parent's.
+        levels: the derived model's masks ``uint8 [n, size, size]`` of validation images.
+        truths: the true ones, likewise.
+        bound_to: digests of the split and of the derived model's files.
+    """
+    tidy = np.stack([masks.tidied(one, outline) for one in levels])
+    return outline.model_copy(
+        update={
+            "dice_raw": masks.mean_dice(levels, truths, outline.threshold),
+            "dice": masks.mean_dice(tidy, truths, outline.threshold),
+            "n": len(levels),
+            "split_digest": bound_to[0],
+            "model_digest": bound_to[1],
+        }
+    )
 
 
 def _point(

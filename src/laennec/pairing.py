@@ -7,14 +7,41 @@ from collections.abc import Sequence
 import numpy as np
 
 from laennec import intervals
+from laennec.errors import extra
 from laennec.findings import Against
 from laennec.results import Report
+from laennec.segmentation import SegmentationFigures
 
 
 def paired(first: Report, other: Report) -> dict[str, float]:
-    """p values of paired tests on the images both reports hold, and the share of images decided otherwise."""
+    """p values of paired tests on the images both reports hold, and how far they differ.
+
+    Of decisions: ``auroc_delong``, ``decisions_mcnemar``, and ``flipped``, the share of images decided otherwise. Of
+    masks: ``dice_wilcoxon`` (signed ranks of the images' Dice; Wilcoxon, Biometrics Bulletin 1945), and
+    ``dice_difference``, the other's mean less the first's. Each where both reports have it.
+    """
+    tests: dict[str, float] = {}
+    if first.operating_point is not None and other.operating_point is not None:
+        tests |= _decisions(first, other)
+    if first.segmentation is not None and other.segmentation is not None:
+        tests |= _masks(first.segmentation, other.segmentation)
+    return tests
+
+
+def _masks(first: SegmentationFigures, other: SegmentationFigures) -> dict[str, float]:
+    with extra("eval"):
+        from scipy.stats import wilcoxon
+    rows = [{row.id: row.dice for row in figures.rows if row.dice is not None} for figures in (first, other)]
+    gains = np.array([rows[1][id_] - rows[0][id_] for id_ in sorted(rows[0].keys() & rows[1].keys())])
+    if not len(gains):
+        return {}
+    p = float(wilcoxon(gains).pvalue) if np.any(gains) else 1.0
+    return {"dice_wilcoxon": p, "dice_difference": float(gains.mean())}
+
+
+def _decisions(first: Report, other: Report) -> dict[str, float]:
     truth, (a, b) = _scores([first, other])
-    called = [s >= r.operating_point.threshold for s, r in zip((a, b), (first, other), strict=True)]
+    called = [s >= r.threshold for s, r in zip((a, b), (first, other), strict=True)]
     both = first.decided.keys() & other.decided.keys()
     return {
         "auroc_delong": intervals.delong_paired(truth, a, b),

@@ -37,7 +37,8 @@ WORDS = (
     "decimal", "roc", "precision_recall", "reliability", "confusion", "scores", "training",
     "false_alarms", "sensitivity", "precision", "chance", "prevalence", "operating_point", "mean_score", "observed",
     "perfect", "truth", "decision", "score", "images_sqrt", "with_finding", "without_finding", "threshold", "epoch",
-    "loss", "train_loss", "val_loss", "auroc", "accuracy", "val_auroc", "val_accuracy", "kept", "nothing",
+    "loss", "train_loss", "val_loss", "auroc", "accuracy", "val_auroc", "val_accuracy",
+    "dice", "val_dice", "kept", "nothing",
 )  # fmt: skip
 
 _STYLE: Any = {
@@ -183,7 +184,7 @@ def roc_curve(report: Report, words: Words, *, key: str = "") -> str:
             x, y = zip(*report.roc, strict=True)
             axes.plot(x, y, color=BLUE, label=words["roc"])
             axes.fill_between(x, y, color=BLUE, alpha=0.08, linewidth=0)
-            hits, missed, alarms, cleared = outcomes(report.scores, report.truths, report.operating_point.threshold)
+            hits, missed, alarms, cleared = outcomes(report.scores, report.truths, report.threshold)
             axes.plot(
                 [alarms / (alarms + cleared)], [hits / (hits + missed)], "o", color=RED, markersize=8,
                 markeredgecolor="white", markeredgewidth=1.5, label=words["operating_point"], clip_on=False, zorder=5,
@@ -206,7 +207,7 @@ def precision_recall_curve(report: Report, words: Words, *, key: str = "") -> st
             share = sum(report.truths.values()) / len(report.truths)
             axes.axhline(share, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label=words["prevalence"])
             axes.step(x, y, where="pre", color=BLUE, label=words["precision_recall"])
-            hits, missed, alarms, _ = outcomes(report.scores, report.truths, report.operating_point.threshold)
+            hits, missed, alarms, _ = outcomes(report.scores, report.truths, report.threshold)
             if hits + alarms:
                 axes.plot(
                     [hits / (hits + missed)], [hits / (hits + alarms)], "o", color=RED, markersize=8, clip_on=False,
@@ -298,7 +299,7 @@ def score_histogram(report: Report, words: Words, *, key: str = "") -> str:
                 linewidth=0, label=words[name],
             )  # fmt: skip
         axes.axhline(0, color=MUTED, linewidth=0.8)
-        at = report.operating_point.threshold
+        at = report.threshold
         axes.axvline(at, color=INK, linewidth=1.2, linestyle=(0, (4, 3)), label=words["threshold"])
         most = max(int(side.max(initial=1)) for side in sides)
         steps = [step for step in (1, 10, 50, 100, 500, 1000, 5000, 10000, 50000) if step <= most] or [1]
@@ -314,21 +315,32 @@ def score_histogram(report: Report, words: Words, *, key: str = "") -> str:
 
 
 def training_curves(history: Sequence[Epoch], words: Words, *, key: str = "") -> str:
-    """Loss, then AUROC and accuracy on the validation part, epoch by epoch; dotted where a phase begins."""
+    """Loss, then what was watched on the validation part of AUROC, accuracy and Dice; dotted where a phase begins."""
     x = list(range(1, len(history) + 1))
+    watched = {
+        "auroc": [e.val_auroc for e in history],
+        "accuracy": [e.val_accuracy for e in history],
+        "dice": [e.val_dice for e in history],
+    }
+    watched = {name: values for name, values in watched.items() if any(value is not None for value in values)}
+    looks: dict[str, Any] = {
+        "auroc": {"color": BLUE},
+        "accuracy": {"color": GREEN, "linestyle": (0, (4, 2))},
+        "dice": {"color": ORANGE, "linestyle": (0, (6, 1.6, 1, 1.6))},
+    }
     with drawing(words["training"], 8.8, 3.3, key) as sheet:
         left, right = sheet.axes(1, 2, 1), sheet.axes(1, 2, 2)
         left.plot(x, [e.train_loss for e in history], color=ORANGE, linestyle=(0, (4, 2)), label=words["train_loss"])
         left.plot(x, [e.val_loss for e in history], color=BLUE, label=words["val_loss"])
-        areas = [np.nan if e.val_auroc is None else e.val_auroc for e in history]
-        right.plot(x, areas, color=BLUE, label=words["val_auroc"])
-        shares = [e.val_accuracy for e in history]
-        right.plot(x, shares, color=GREEN, linestyle=(0, (4, 2)), label=words["val_accuracy"])
+        series = {name: [np.nan if value is None else value for value in values] for name, values in watched.items()}
+        for name, values in series.items():
+            right.plot(x, values, label=words[f"val_{name}"], **looks[name])
+        first = next(iter(series.values()), [np.nan] * len(x))
         kept = [i for i, e in enumerate(history) if e.best][-1:]
-        for axes, series in ((left, [e.val_loss for e in history]), (right, areas)):
+        for axes, marked in ((left, [e.val_loss for e in history]), (right, first)):
             for i in kept:
                 axes.plot(
-                    [x[i]], [series[i]], "*", color=RED, markersize=12, label=words["kept"], zorder=5,
+                    [x[i]], [marked[i]], "*", color=RED, markersize=12, label=words["kept"], zorder=5,
                     markeredgecolor="white", markeredgewidth=0.8,
                 )  # fmt: skip
             for i in range(1, len(history)):
@@ -339,9 +351,11 @@ def training_curves(history: Sequence[Epoch], words: Words, *, key: str = "") ->
             axes.margins(x=0.03)
             ticks(axes.xaxis, words)
             ticks(axes.yaxis, words)
-            axes.legend()
+            if axes.lines:
+                axes.legend()
         left.set_ylabel(words["loss"])
-        right.set_ylabel(f"{words['auroc']}, {words['accuracy'].lower()}")
+        names = {"auroc": words["auroc"], "accuracy": words["accuracy"].lower(), "dice": words["dice"]}
+        right.set_ylabel(", ".join(names[name] for name in watched))
         if not history:
             nothing(left, words)
             nothing(right, words)

@@ -10,19 +10,22 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from laennec import decisions, images, storage
+from laennec import decisions, images, masks, storage
 from laennec.bundle import Bundle, open_bundle
-from laennec.errors import ImageError, LaennecError, MissingExtra
+from laennec.errors import ImageError, LaennecError, MissingExtra, UsageError
 from laennec.images.decoding import Answer, Decoders, cores, shared_rows
+from laennec.outputs import Outputs
 from laennec.results import OperatingPoint, Prediction, Refused
 from laennec.runtime import start
+from laennec.segmentation import Lungs
 
 FEW = 32  # files that are read sooner in this process than other processes start
+Gate = Literal["off", "tell", "refuse"]
 _MOST_DECODERS = 16
 _LONGEST = 1024  # files a stretch may hold, however many of them are refused
 _Read = tuple[NDArray[np.uint8], images.Done, float] | ImageError
@@ -35,20 +38,23 @@ class Stretch:
     Attributes:
         names: every file, in the order asked.
         refused: the refused by their place in `names`.
-        probabilities: ``float32 [read, labels]``, the files read in their order.
-        score: probability of the positive finding, ``[read]``.
+        outputs: the model's answers for the files read, in their order.
+        score: probability of the positive finding, ``[read]``; empty of a model that only segments, as are the next
+            two.
         positive: whether it reaches the threshold, ``[read]``.
         labels: the label decided for, one a file read; empty for none.
+        lungs: of each file read; empty of a model that only classifies.
         done: what was done to each file read.
         seconds: reading and inference of each file read; a file's share of its batch.
     """
 
     names: tuple[str, ...]
     refused: dict[int, ImageError]
-    probabilities: NDArray[np.float32]
+    outputs: Outputs
     score: NDArray[Any]
     positive: NDArray[np.bool_]
     labels: tuple[str, ...]
+    lungs: tuple[Lungs, ...]
     done: tuple[images.Done, ...]
     seconds: tuple[float, ...]
 
@@ -83,16 +89,22 @@ class Predictor:
 
     Args:
         bundle: an opened bundle.
-        rule: ``balanced``, ``rule_out`` or ``rule_in``; the card's own choice by default.
+        rule: ``balanced``, ``rule_out`` or ``rule_in``; the card's own choice by default. A bundle that only segments
+            has none.
         threads: CPU threads; 0 takes all cores.
+        gate: whether pictures are asked if they are chest radiographs at all (`laennec.images.chest`): ``off``;
+            ``tell`` answers all the same and says the doubt; ``refuse`` refuses them with the code ``not_chest``.
 
     Raises:
-        UsageError: the card has no such operating point.
+        UsageError: the card has no such operating point, or there is no such gate.
     """
 
-    def __init__(self, bundle: Bundle, rule: str | None = None, threads: int = 0) -> None:
-        self.bundle = bundle
-        self.point: OperatingPoint = bundle.card.point(rule or bundle.card.decision)
+    def __init__(self, bundle: Bundle, rule: str | None = None, threads: int = 0, gate: Gate = "off") -> None:
+        if gate not in get_args(Gate):
+            raise UsageError(f"no gate '{gate}'", f"take one of: {', '.join(get_args(Gate))}")
+        self.bundle, self.gate = bundle, gate
+        decides = bundle.card.classifies or rule
+        self.point: OperatingPoint | None = bundle.card.point(rule or bundle.card.decision) if decides else None
         self._session = start(bundle, threads)
         self._decoders = min(threads or cores(), _MOST_DECODERS)
 
@@ -132,7 +144,8 @@ class Predictor:
             batch: images the model is given at a time.
             decoders: processes that decode; 0 decodes in this one. By default 0 for 32 files or fewer, else as many
                 as there are threads, 16 at most.
-            notes: say what was done to each file; without it `Stretch.done` holds empty notes.
+            notes: say what was done to each file; without it `Stretch.done` holds empty notes, but where lungs are
+                outlined, whose area needs them.
 
         Raises:
             LaennecError: the model answers NaN, or no decoding process starts.
@@ -142,6 +155,7 @@ class Predictor:
             first = list(islice(queue, FEW + 1))
             decoders = self._decoders if len(first) > FEW else 0
             queue = chain(first, queue)
+        notes = notes or self.bundle.card.segments or self.gate != "off"
         read = self._apart(queue, batch, decoders, notes) if decoders else self._here(queue, batch)
         with closing(read), ThreadPoolExecutor(1) as engine:
             under_way: Future[Stretch] | None = None
@@ -184,7 +198,7 @@ class Predictor:
         rows = 4 * batch + 4 * decoders
         with (
             shared_rows(rows, preprocess.size) as (place, array),
-            Decoders(place, preprocess, decoders, notes=notes) as team,
+            Decoders(place, preprocess, decoders, what="image" if self.gate == "off" else "chest", notes=notes) as team,
         ):
             free = deque(range(rows))
             ahead: deque[tuple[str, int]] = deque()
@@ -206,7 +220,7 @@ class Predictor:
                     (
                         ImageError(answer.code, answer.reason)
                         if answer.code
-                        else (array[row], answer.done or {}, answer.seconds)
+                        else self._gated(array[row], answer.done or {}, answer.seconds)
                     ),
                 )
                 free.append(row)
@@ -215,37 +229,60 @@ class Predictor:
         started = time.perf_counter()
         try:
             source = source if isinstance(source, bytes) else Path(source)
-            pixels, done = images.load(source, self.bundle.card.preprocess)
+            pixels, done = images.load(source, self.bundle.card.preprocess, gate=self.gate != "off")
         except ImageError as error:
             return error
         except MissingExtra as error:
             return ImageError("missing_extra", f"{error.message}: {error.hint}")
-        return pixels, done, time.perf_counter() - started
+        return self._gated(pixels, done, time.perf_counter() - started)
+
+    def _gated(self, pixels: NDArray[np.uint8], done: images.Done, seconds: float) -> _Read:
+        """What was read, or its refusal where the gate refuses."""
+        doubt = done.get("chest_doubt")
+        if self.gate == "refuse" and doubt:
+            return ImageError(
+                "not_chest", f"this is no chest radiograph: {doubt}", "leave it out, or ask without the gate"
+            )
+        return pixels, done, seconds
 
     def _answer(self, batch: _Batch) -> Stretch:
-        labels = self.bundle.card.labels
-        count = len(batch.done)
+        card, count = self.bundle.card, len(batch.done)
         started = time.perf_counter()
-        probabilities = np.empty((0, len(labels)), np.float32)
+        given = Outputs(np.empty((0, len(card.labels) if card.classifies else 0), np.float32))
         if count:
-            probabilities = self._session.run(batch.pixels[:count])
-        if not np.isfinite(probabilities).all():
+            given = self._session.run(batch.pixels[:count])
+        if not given.finite:
             raise LaennecError(f"'{self.bundle.name}' answers NaN", "the model is damaged: export it again")
+        score: NDArray[Any] = np.empty(0)
+        positive: NDArray[np.bool_] = np.empty(0, np.bool_)
+        labels: tuple[str, ...] = ()
+        if self.point is not None:
+            score, positive, decided = decisions.decide(card.labels, given.probabilities, self.point.threshold)
+            labels = tuple(card.labels.names[which] if which >= 0 else "" for which in decided.tolist())
+        lungs: tuple[Lungs, ...] = ()
+        if given.masks is not None:
+            lungs = tuple(self._lungs(*pair) for pair in zip(given.masks, batch.done, strict=True))
         share = (time.perf_counter() - started) / max(1, count)
-        score, positive, decided = decisions.decide(labels, probabilities, self.point.threshold)
         return Stretch(
             tuple(batch.names),
             batch.refused,
-            probabilities,
+            given,
             score,
             positive,
-            tuple(labels.names[which] if which >= 0 else "" for which in decided.tolist()),
+            labels,
+            lungs,
             tuple(batch.done),
             tuple(seconds + share for seconds in batch.seconds),
         )
 
+    def _lungs(self, levels: NDArray[np.uint8], done: images.Done) -> Lungs:
+        outline = self.bundle.card.outline
+        assert outline is not None  # noqa: S101  opening a bundle that segments checks it
+        shape = (int(done["height"]), int(done["width"]))
+        return masks.lungs_of(levels, outline, shape, self.bundle.card.preprocess.resize, images.spacing_of(done))
+
     def _predictions(self, stretch: Stretch) -> Iterator[Prediction | Refused]:
-        names, read = self.bundle.card.labels.names, 0
+        read = 0
         for place, name in enumerate(stretch.names):
             error = stretch.refused.get(place)
             if error is not None:
@@ -253,24 +290,40 @@ class Predictor:
                 continue
             yield Prediction(
                 id=name,
-                probabilities=dict(zip(names, stretch.probabilities[read].tolist(), strict=True)),
-                score=float(stretch.score[read]),
-                label=stretch.labels[read],
-                positive=bool(stretch.positive[read]),
-                threshold=self.point.threshold,
-                operating_point=self.point.rule,
+                **self._decision(stretch, read),
+                **self._outline(stretch, read),
+                doubt=str(stretch.done[read].get("chest_doubt", "")),
                 bundle_digest=self.bundle.digest,
                 image=stretch.done[read],
                 milliseconds=round(stretch.seconds[read] * 1000, 2),
             )
             read += 1
 
+    def _decision(self, stretch: Stretch, read: int) -> dict[str, Any]:
+        if self.point is None:
+            return {}
+        names, chances = self.bundle.card.labels.names, stretch.outputs.probabilities[read].tolist()
+        return {
+            "probabilities": dict(zip(names, chances, strict=True)),
+            "score": float(stretch.score[read]),
+            "label": stretch.labels[read],
+            "positive": bool(stretch.positive[read]),
+            "threshold": self.point.threshold,
+            "operating_point": self.point.rule,
+        }
 
-def open(path: str | Path, rule: str | None = None, threads: int = 0) -> Predictor:
+    def _outline(self, stretch: Stretch, read: int) -> dict[str, Any]:
+        outline, levels = self.bundle.card.outline, stretch.outputs.masks
+        if outline is None or levels is None:
+            return {}
+        return {"lungs": stretch.lungs[read], "mask": masks.tidied(levels[read], outline)}
+
+
+def open(path: str | Path, rule: str | None = None, threads: int = 0, gate: Gate = "off") -> Predictor:
     """Open the bundle in a folder, ready to answer: ``laennec.open("runs/k8").predict("chest.dcm").positive``.
 
     Raises:
-        UsageError: the folder is not a bundle, or has no operating point `rule`.
+        UsageError: the folder is not a bundle, or has no operating point `rule`; there is no such `gate`.
         UntrustedBundle: it is not what its card says.
     """
-    return Predictor(open_bundle(path), rule, threads)
+    return Predictor(open_bundle(path), rule, threads, gate)

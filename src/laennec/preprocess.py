@@ -28,7 +28,10 @@ from laennec.storage import digest
 LOCATOR = "7e15a8bcabf812025e3320ca9082a177b55b43618580b224a3b86ef08546a936"
 
 Channels = float | tuple[float, float, float]
-_LATER = ("frame", "margin", "equalise", "locator", "decode")
+_LATER = ("frame", "margin", "outside", "normalise", "equalise", "locator", "decode")
+
+# What needs the lungs, and the value that does not.
+_NEEDS_LUNGS = {"frame": "whole", "outside": "keep", "normalise": "none"}
 
 
 class Preprocess(BaseModel):
@@ -40,12 +43,21 @@ class Preprocess(BaseModel):
             central square.
         frame: ``whole`` takes the picture as it is, ``lungs`` first cuts it to the box around both lungs; where no
             lungs are found it stays whole, and the answer says so.
-        margin: added to the box of the lungs on each side, share of the box's width or height.
+        margin: added to the box of the lungs on each side, and to the lungs themselves where `outside` is not ``keep``;
+            share of the box's width or height.
+        outside: what becomes of the pixels outside the lungs and their margin: ``keep`` leaves them, ``dim`` leaves
+            them a quarter of their contrast around the mean of the lungs, ``black`` makes them 0. Within half a margin
+            more the picture fades. The lungs keep their pixels; where none are found the whole picture does, and the
+            answer says so.
+        normalise: ``none`` leaves the grey levels, ``lungs`` stretches those of the picture so that percentiles 2 and
+            98 of the pixels inside the lungs become 0.1 and 0.9, cut off at 0 and 1; where no lungs are found they
+            stay, and the answer says so. It comes first, then `outside`, `frame` and `equalise`.
         decode: ``full`` decodes every pixel of a file; ``reduced`` decodes a JPEG at the smallest of the scales 1, 1/2,
             1/4 and 1/8 (of its cosine transform) at which both sides are still at least `least_side`, and its
             luminance alone: faster, for pictures much larger than `size`, with pixels that differ a little. Other
             formats are decoded in full.
-        equalise: spread the grey levels of the framed picture evenly (histogram equalisation at 256 levels).
+        equalise: spread the grey levels of the framed picture evenly (histogram equalisation at 256 levels; black
+            pixels stay black and do not count).
         channels: 1, or 3 where a backbone expects colour (the grey plane is repeated inside the graph).
         mean: subtracted after division by 255, in [-1, 1]; one number, or three for three channels.
         std: divisor after `mean`, in (0, 1]; one number, or three for three channels.
@@ -58,6 +70,8 @@ class Preprocess(BaseModel):
     resize: Literal["stretch", "pad", "crop"] = "stretch"
     frame: Literal["whole", "lungs"] = "whole"
     margin: float = Field(default=0.08, ge=0.0, le=0.5, allow_inf_nan=False)
+    outside: Literal["keep", "dim", "black"] = "keep"
+    normalise: Literal["none", "lungs"] = "none"
     equalise: bool = False
     decode: Literal["full", "reduced"] = "full"
     channels: Literal[1, 3] = 1
@@ -70,8 +84,8 @@ class Preprocess(BaseModel):
     def _locator_is_filled_in(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        framed = values.get("frame") == "lungs"
-        return {**values, "locator": (values.get("locator") or LOCATOR) if framed else ""}
+        needed = any(values.get(name, unused) != unused for name, unused in _NEEDS_LUNGS.items())
+        return {**values, "locator": (values.get("locator") or LOCATOR) if needed else ""}
 
     @field_validator("mean", "std", mode="wrap")
     @classmethod
@@ -92,8 +106,8 @@ class Preprocess(BaseModel):
     def _parts_agree(self) -> Self:
         if self.channels == 1 and (isinstance(self.mean, tuple) or isinstance(self.std, tuple)):
             raise ValueError("three means or deviations need channels = 3")
-        if self.frame == "lungs" and self.locator != LOCATOR:
-            raise ValueError("the pictures were framed by another lung locator than this laennec holds")
+        if self.needs_lungs and self.locator != LOCATOR:
+            raise ValueError("the pictures were made with another lung locator than this laennec holds")
         return self
 
     @model_serializer(mode="wrap")
@@ -104,6 +118,15 @@ class Preprocess(BaseModel):
             if name in plain and plain[name] == type(self).model_fields[name].default:
                 del plain[name]
         return plain
+
+    @property
+    def needs_lungs(self) -> bool:
+        """Whether the lungs are looked for: one of `frame`, `outside` and `normalise` needs them."""
+        return bool(self._by_lungs())
+
+    def _by_lungs(self) -> dict[str, str]:
+        values = {name: getattr(self, name) for name in _NEEDS_LUNGS}
+        return {name: value for name, value in values.items() if value != _NEEDS_LUNGS[name]}
 
     @property
     def least_side(self) -> int | None:
@@ -117,12 +140,14 @@ class Preprocess(BaseModel):
 
     @property
     def pixel_digest(self) -> str:
-        """Digest of what decides the decoded pixels (`size`, `resize`, the framing with the network behind it, the
-        equalisation, the decoding), and of nothing else: the key of the image cache.
+        """Digest of what decides the decoded pixels (`size`, `resize`, what the lungs decide with the network behind
+        it, the equalisation, the decoding), and of nothing else: the key of the image cache.
         """
         pixels: dict[str, Any] = {"size": self.size, "resize": self.resize}
-        if self.frame == "lungs":
-            pixels |= {"frame": self.frame, "margin": self.margin, "locator": LOCATOR}
+        if self.needs_lungs:
+            pixels |= self._by_lungs() | {"locator": LOCATOR}
+        if self.frame == "lungs" or self.outside != "keep":
+            pixels["margin"] = self.margin
         if self.equalise:
             pixels["equalise"] = True
         if self.decode == "reduced":

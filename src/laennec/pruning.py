@@ -17,17 +17,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from laennec import checkpoints, family, gating, graphs, loader, operating, progress, storage, thinning
+from laennec import checkpoints, family, gating, graphs, loader, progress, storage, thinning
 from laennec.backends import Session
 from laennec.bundle import CARD, Bundle, model_digest, open_bundle, seal, seals
 from laennec.card import Card, Limits, PruningSeen
 from laennec.errors import UsageError
 from laennec.fit import Fit, pick_device, settled
 from laennec.network import WEIGHTS, Deployed, Network, load_deployed, narrow, weights_bytes
+from laennec.outputs import Outputs
 from laennec.recipe import Recipe
 from laennec.runtime import answers, infer
 from laennec.sources import Pictures
 from laennec.version import VERSION
+from laennec.work import work_of
 
 KINDS = ("structured", "magnitude")
 _CHECKPOINTS = "checkpoints"
@@ -100,7 +102,7 @@ def prune(
     """
     parent = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     out, limits = Path(out), limits or Limits()
-    _check_parent(parent)
+    _check_parent(parent, distil)
     amounts = {"flops": flops, "latency": latency, "share": share}
     asked = _asked(parent.recipe, kind, amounts, steps, epochs, learning_rate, distil)
     done = _finished(out, parent, asked, limits if gate else None)
@@ -123,8 +125,7 @@ class _Work:
         self.network = self._of_parent().network
         self.pictures = Pictures(
             recipe=recipe,
-            labels=parent.card.labels,
-            task=family.member("tasks", parent.card.task),
+            work=work_of(parent.card.task, parent.card.labels),
             train=feed.part("train"),
             val=feed.part("val"),
             device=device,
@@ -269,9 +270,9 @@ class _Work:
 
 def _sealed(work: _Work, network: Network, told: dict[str, Any], limits: Limits, gate: bool) -> Bundle:
     parent, out, val = work.parent, work.out, work.pictures.val
-    labels, torch_backend = parent.card.labels, family.member("backends", "torch")
+    torch_backend = family.member("backends", "torch")
 
-    def answers_of(card: Card) -> np.ndarray:
+    def answers_of(card: Card) -> Outputs:
         return infer(torch_backend.start(card, {WEIGHTS: weights_bytes(network)}, 0), val, out.name)
 
     card = work.draft(network)
@@ -294,14 +295,7 @@ def _sealed(work: _Work, network: Network, told: dict[str, Any], limits: Limits,
     seen = {"aurocs": told["aurocs"], "seconds": round(told["seconds"], 1), "beside_parent": held}
     card = work.draft(network, **seen).model_copy(
         update={
-            "operating_points": operating.follow(
-                parent.card.operating_points,
-                labels,
-                val.values,
-                before,
-                after,
-                bound_to=(work.feed.split.digest, model_digest(seals(files))),
-            ),
+            **standard.followed(after, (work.feed.split.digest, model_digest(seals(files)))),
             "temperature": temperature,
             "gate": held if gate else None,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -314,7 +308,9 @@ def _sealed(work: _Work, network: Network, told: dict[str, Any], limits: Limits,
 
 
 def _cool(network: Network, temperature: float) -> None:
-    """Divide the logits by `temperature`, inside the last layer."""
+    """Divide the logits of the labels by `temperature`, inside the last layer."""
+    if not network.classifies:
+        return
     last = network.head[-1]
     with torch.no_grad():
         for parameter in last.parameters():
@@ -333,8 +329,10 @@ def timed(before: Session, after: Session, image: np.ndarray) -> tuple[float, fl
     return float(medians[0]), float(medians[1])
 
 
-def _check_parent(parent: Bundle) -> None:
+def _check_parent(parent: Bundle, distil: float) -> None:
     card = parent.card
+    if distil and card.segments:
+        raise UsageError(f"'{parent.name}' makes masks, and only labels can be distilled", "leave out --distil")
     if card.ensemble is not None:
         raise UsageError(f"'{parent.name}' is an ensemble", "prune its members, then join them")
     if card.backend != "torch":

@@ -17,8 +17,9 @@ from typing import Any, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError, model_serializer, model_validator
 
-from laennec import family
+from laennec import family, work
 from laennec.errors import UsageError
+from laennec.outputs import MASKS
 from laennec.preprocess import Preprocess
 from laennec.sections import (
     Augmentation,
@@ -30,6 +31,7 @@ from laennec.sections import (
     Phase,
     Range,
     Section,
+    Segmentation,
     Teacher,
     Training,
 )
@@ -76,6 +78,7 @@ class Recipe(Section):
     name: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")
     description: str = ""
     seed: int = Field(default=0, ge=0, lt=2**31)
+    task: str = "classify"
     data: Data
     split: Parting = Parting()
     preprocess: Preprocess = Preprocess()
@@ -83,6 +86,7 @@ class Recipe(Section):
     head: Head = Head()
     phases: tuple[Phase, ...] = Field(min_length=1, strict=False)
     training: Training = Training()
+    segmentation: Segmentation = Segmentation()
     augmentation: Augmentation = Augmentation()
     decision: Decision = Decision()
     teacher: Teacher = Teacher()
@@ -99,9 +103,30 @@ class Recipe(Section):
             raise ValueError("an ensemble has no teacher of its own: give its members one")
         if self.training.balance == "smote" and (self.augmentation.mixup or self.teacher.bundle):
             raise ValueError("smote needs one certain label an image: no mixup, no teacher")
+        self._tasks_agree()
         if self.training.balance == "smote" and not any(phase.views for phase in self.phases):
             raise ValueError("smote works on kept embeddings: give a phase views, or take another balance")
         return self
+
+    def _tasks_agree(self) -> None:
+        answers = work.check(self.task)
+        both, segments = len(answers) > 1, MASKS in answers
+        if self.training.monitor == "dice" and not segments:
+            raise ValueError(f"the task '{self.task}' has no Dice: set training.monitor to loss or auroc")
+        if self.training.monitor == "auroc" and segments and not both:
+            raise ValueError(f"the task '{self.task}' has no AUROC: set training.monitor to loss or dice")
+        if self.head.attention and not both:
+            raise ValueError("head.attention needs a network that classifies and segments")
+        if not segments:
+            return
+        if self.preprocess.locator:
+            raise ValueError("a network that finds the lungs reads whole pictures: leave out what the lungs frame")
+        if self.members or self.teacher.bundle:
+            raise ValueError("ensembles and teachers are for label probabilities alone")
+        if self.augmentation.mixup:
+            raise ValueError("mixup blends labels, and a mask of two patients is none: set augmentation.mixup = 0")
+        if any(phase.views for phase in self.phases):
+            raise ValueError("kept embeddings hold no map: phases.views is for label probabilities alone")
 
     @model_validator(mode="before")
     @classmethod

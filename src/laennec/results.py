@@ -9,6 +9,7 @@ from pydantic import Field
 from laennec.costs import Consumption
 from laennec.estimates import Estimate
 from laennec.noun import Noun
+from laennec.segmentation import Lungs, SegmentationFigures
 
 
 class OperatingPoint(Noun):
@@ -45,21 +46,29 @@ class Prediction(Noun):
     """The answer for one image.
 
     Attributes:
-        probabilities: label to probability, in the bundle's label order.
+        probabilities: label to probability, in the bundle's label order; empty of a bundle that only segments, as are
+            the decision's fields.
         score: probability of the positive finding, what the threshold is held against.
         label: the label decided for (exclusive labels), or the positive label or "" (multi-label).
         positive: decision at the operating point.
+        lungs: of a bundle that segments.
+        doubt: why this may be no chest radiograph, where that was asked; empty where it is one.
+        mask: ``uint8 [size, size]`` on the model's grid after the post-processing, 255 times the probability of lung;
+            `laennec.masks` brings it onto the picture. Never written down with the rest.
         image: what was done to the file: format, bits, windowing, inversion.
         milliseconds: reading and inference together.
     """
 
     id: str
-    probabilities: dict[str, float]
-    score: float
-    label: str
-    positive: bool
-    threshold: float
-    operating_point: str
+    probabilities: dict[str, float] = Field(default_factory=dict)
+    score: float | None = None
+    label: str = ""
+    positive: bool | None = None
+    threshold: float | None = None
+    operating_point: str = ""
+    lungs: Lungs | None = None
+    doubt: str = ""
+    mask: Any = Field(default=None, exclude=True, repr=False)
     bundle_digest: str
     image: dict[str, str | int | float | bool]
     milliseconds: float
@@ -97,7 +106,10 @@ class Mistake(Noun):
 class Report(Noun):
     """A model judged on one part of one split.
 
+    A model that only segments has no operating point, and nothing of what follows from one: those fields stay empty.
+
     Attributes:
+        task: ``classify``, ``segment`` or ``classify+segment``.
         metrics: ``auroc``, ``auprc``, ``accuracy``, ``balanced_accuracy``, ``sensitivity``, ``specificity``, ``ppv``,
             ``npv``, ``f1_macro``, ``ece``, ``brier``.
         confusion: counts, rows are the truth and columns the decision, in label order; empty for multi-label.
@@ -106,9 +118,11 @@ class Report(Noun):
         scores: sample id to score, so that two reports can be compared by a paired test.
         truths: sample id to 1 or 0 for the positive finding.
         decided: sample id to the label decided for; "" for none of several.
+        segmentation: the masks against the truth; None of a model that only classifies.
     """
 
     version: Literal[1] = 1
+    task: str = "classify"
     model: str
     bundle_digest: str
     backend: str
@@ -120,31 +134,51 @@ class Report(Noun):
     split_digest: str
     split_how: str
     part: Literal["train", "val", "test"]
-    labels: tuple[str, ...]
-    positive: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    positive: tuple[str, ...] = ()
     images: int
     patients: int
-    positives: int
+    positives: int = 0
     refused: tuple[Refused, ...] = ()
-    operating_point: OperatingPoint
-    metrics: dict[str, Estimate]
-    per_class: tuple[ClassFigures, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    roc: tuple[tuple[float, float], ...]
-    precision_recall: tuple[tuple[float, float], ...]
-    reliability: tuple[ReliabilityBin, ...]
-    mistakes: tuple[Mistake, ...]
-    scores: dict[str, float]
-    truths: dict[str, int]
-    decided: dict[str, str]
+    operating_point: OperatingPoint | None = None
+    metrics: dict[str, Estimate] = Field(default_factory=dict)
+    per_class: tuple[ClassFigures, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    roc: tuple[tuple[float, float], ...] = ()
+    precision_recall: tuple[tuple[float, float], ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
+    scores: dict[str, float] = Field(default_factory=dict)
+    truths: dict[str, int] = Field(default_factory=dict)
+    decided: dict[str, str] = Field(default_factory=dict)
+    segmentation: SegmentationFigures | None = None
     notes: tuple[str, ...] = ()
     made: str
     hardware: str
     laennec: str
 
+    @property
+    def figures(self) -> dict[str, Estimate]:
+        """`metrics`, and of masks the means over images of ``dice``, ``iou`` and ``hd95``."""
+        if self.segmentation is None:
+            return self.metrics
+        return self.metrics | {name: self.segmentation.mean[name] for name in ("dice", "iou", "hd95")}
+
+    @property
+    def threshold(self) -> float:
+        """Of the operating point. Raises `ValueError` for a model that decides nothing."""
+        if self.operating_point is None:
+            raise ValueError(f"the report on {self.model} has no operating point: its task is {self.task}")
+        return self.operating_point.threshold
+
 
 class Epoch(Noun):
-    """One line of a training's history."""
+    """One line of a training's history.
+
+    Attributes:
+        val_auroc, val_accuracy: None where nothing is classified, or a label never shows.
+        val_dice: mean Dice of the masks; None where nothing is outlined.
+    """
 
     phase: str
     epoch: int
@@ -152,7 +186,8 @@ class Epoch(Noun):
     train_loss: float
     val_loss: float
     val_auroc: float | None
-    val_accuracy: float
+    val_accuracy: float | None
+    val_dice: float | None = None
     seconds: float
     best: bool
 
@@ -203,8 +238,9 @@ class ComparisonRow(Noun):
         letter: of `inference`, see `costs.letter`; empty without it.
         accuracy_per_watt_hour: accuracy over the watt hours of 1,000 studies.
         energy_saved: share of the first row's energy that this one does without; below 0 where it takes more.
-        against_first: p values of paired tests against the first row: ``auroc_delong``, ``decisions_mcnemar``; and
-            ``flipped``, the share of images decided otherwise.
+        against_first: p values of paired tests against the first row: ``auroc_delong``, ``decisions_mcnemar``,
+            ``dice_wilcoxon``; ``flipped``, the share of images decided otherwise; ``dice_difference``, this row's mean
+            Dice less the first's. Of what both answer.
     """
 
     name: str
@@ -216,7 +252,7 @@ class ComparisonRow(Noun):
     operations: int | None = None
     megabytes: float
     metrics: dict[str, Estimate]
-    threshold: float
+    threshold: float | None
     latency_p50: float
     latency_p95: float
     throughput: float

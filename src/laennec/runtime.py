@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import numpy as np
-
 from laennec import family, progress
 from laennec.backends import Session
 from laennec.bundle import Bundle
 from laennec.errors import LaennecError
 from laennec.loader import Part
+from laennec.outputs import Outputs
 from laennec.storage import digest
 
 _BATCH = 64
 _KEPT = 4
-_answers: OrderedDict[str, np.ndarray] = OrderedDict()
+_answers: OrderedDict[str, Outputs] = OrderedDict()
 
 
 def start(bundle: Bundle, threads: int = 0) -> Session:
@@ -30,8 +29,8 @@ def start(bundle: Bundle, threads: int = 0) -> Session:
     return session
 
 
-def answers(bundle: Bundle, part: Part) -> np.ndarray:
-    """Probabilities ``float32 [n, labels]`` of a bundle for every image of a part of its own data.
+def answers(bundle: Bundle, part: Part) -> Outputs:
+    """Answers of a bundle for every image of a part of its own data.
 
     The last few are kept: a search for a smaller model holds every candidate against the same answers, and a sealed
     bundle does not change.
@@ -45,11 +44,11 @@ def answers(bundle: Bundle, part: Part) -> np.ndarray:
         if len(_answers) > _KEPT:
             _answers.popitem(last=False)
     _answers.move_to_end(key)
-    return _answers[key].copy()
+    return _answers[key]
 
 
-def infer(session: Session, part: Part, name: str) -> np.ndarray:
-    """Probabilities ``float32 [n, labels]`` of every image of a part; `name` is what progress and errors call it.
+def infer(session: Session, part: Part, name: str) -> Outputs:
+    """Answers for every image of a part; `name` is what progress and errors call it.
 
     Raises:
         LaennecError: the model answers NaN.
@@ -59,7 +58,7 @@ def infer(session: Session, part: Part, name: str) -> np.ndarray:
         for at in range(0, len(part), _BATCH):
             answers.append(session.run(part.batch(slice(at, at + _BATCH))))
             step.advance(len(answers[-1]))
-    probabilities = np.concatenate(answers)
-    if not np.isfinite(probabilities).all():
+    given = Outputs.joined(answers)
+    if not given.finite:
         raise LaennecError(f"'{name}' answers NaN", "the model is damaged: train or export it again")
-    return probabilities
+    return given

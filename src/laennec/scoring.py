@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from laennec.results import Refused
 from laennec.version import VERSION
 
 _HIDDEN = "."
+_AREAS = ("lungs", "lung_right", "lung_left", "lungs_cm2", "lung_right_cm2", "lung_left_cm2")
 _STALE = {
+    "gate": "another gate stood before them",
     "listing": "the folder has changed since",
     "bundle": "they are of another bundle",
     "point": "they are of another operating point",
@@ -49,7 +52,9 @@ def score(
 ) -> Scored:
     """Score every file below a folder, or one file: the files of a folder by name, then its folders by name.
 
-    Columns: file, label, positive, score, threshold, operating_point, one ``p_<label>`` a label, bundle. A file that
+    Columns: file; of a bundle that classifies label, positive, score, threshold, operating_point and one ``p_<label>``
+    a label; of one that segments ``lungs``, ``lung_right``, ``lung_left`` (shares of the picture), the same in cm²
+    where the file gives a pixel spacing, and ``lungs_doubt``; ``chest_doubt`` where the gate tells; bundle. A file that
     is no readable image is refused with its reason; the rest is done. Rows are kept on disk as they are made
     (`laennec.tables`): run again after it was cut short, with the same bundle and an unchanged folder, it goes on where
     it stopped, and the table ends the same.
@@ -75,10 +80,11 @@ def score(
     work = {
         "laennec": VERSION,
         "bundle": predictor.bundle.digest,
-        "point": [predictor.point.rule, predictor.point.threshold],
+        "point": [predictor.point.rule, predictor.point.threshold] if predictor.point else None,
         "listing": listing,
+        "gate": predictor.gate,
     }
-    with tables.Growing(out, work, _columns(predictor.bundle.card.labels.names)) as table:
+    with tables.Growing(out, work, _columns(predictor)) as table:
         continued = table.done
         if table.stale:
             why = _STALE.get(table.stale, "they are of another version of laennec")
@@ -153,21 +159,36 @@ def _facts(seen: os.stat_result) -> tuple[int, int]:
     return seen.st_size, seen.st_mtime_ns
 
 
-def _columns(labels: Sequence[str]) -> dict[str, type]:
-    fixed = {
-        "file": str,
-        "label": str,
-        "positive": int,
-        "score": float,
-        "threshold": float,
-        "operating_point": str,
-    }
-    return {**fixed, **{f"p_{label}": float for label in labels}, "bundle": str}
+def _columns(predictor: Predictor) -> dict[str, type]:
+    card = predictor.bundle.card
+    columns: dict[str, type] = {"file": str}
+    if card.classifies:
+        columns |= {"label": str, "positive": int, "score": float, "threshold": float, "operating_point": str}
+        columns |= {f"p_{label}": float for label in card.labels.names}
+    if card.segments:
+        columns |= dict.fromkeys(_AREAS, float) | {"lungs_doubt": str}
+    if predictor.gate == "tell":
+        columns["chest_doubt"] = str
+    return columns | {"bundle": str}
 
 
 def _rows(predictor: Predictor, stretch: Stretch, names: Sequence[str]) -> Iterator[list[Any]]:
     point, digest = predictor.point, predictor.bundle.digest
-    read = (name for place, name in enumerate(names) if place not in stretch.refused)
-    columns = (stretch.labels, stretch.positive.tolist(), stretch.score.tolist(), stretch.probabilities.tolist())
-    for name, label, positive, value, probabilities in zip(read, *columns, strict=True):
-        yield [name, label, int(positive), value, point.threshold, point.rule, *probabilities, digest]
+    columns: list[Iterable[Any]] = []
+    if point is not None:
+        columns += [stretch.labels, map(int, stretch.positive.tolist()), stretch.score.tolist()]
+        columns += [repeat(point.threshold), repeat(point.rule), *stretch.outputs.probabilities.T.tolist()]
+    if stretch.outputs.masks is not None:
+        areas = [
+            (side.share, side.square_centimetres)
+            for lungs in stretch.lungs
+            for side in (lungs, lungs.right, lungs.left)
+        ]
+        shares, square = ([area[i] for area in areas] for i in (0, 1))
+        columns += [one[i::3] for one in (shares, square) for i in range(3)]
+        columns.append([lungs.doubt for lungs in stretch.lungs])
+    if predictor.gate == "tell":
+        columns.append([done["chest_doubt"] for done in stretch.done])
+    read = [name for place, name in enumerate(names) if place not in stretch.refused]
+    for row in zip(read, *columns, repeat(digest), strict=False):
+        yield list(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 
 class Section(BaseModel):
@@ -19,10 +19,21 @@ class Head(Section):
     Attributes:
         hidden: sizes of dense layers (ReLU) before the last one; none makes a linear head, [1024, 512] R4's.
         dropout: chance of dropping a feature before each dense layer.
+        attention: of a network that classifies and segments: features are averaged where it sees lungs itself, not
+            over the whole picture.
     """
 
     hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(default=(), strict=False)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    attention: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # recipes and cards from before this key keep their digests
+        plain: dict[str, Any] = serialise(self)
+        if not self.attention:
+            plain.pop("attention", None)
+        return plain
 
 
 class Parting(Section):
@@ -113,7 +124,8 @@ class Training(Section):
         ema: decay of the exponential moving average of the weights that is validated and kept; 0 keeps the raw weights.
         clip: largest norm of the gradient; 0 does not clip.
         precision: ``fp32``, or mixed precision in ``bf16`` or ``fp16`` (CUDA and MPS; bf16 also on CPU).
-        monitor: validation figure that picks the kept epoch; the first of equals wins.
+        monitor: validation figure that picks the kept epoch; the first of equals wins. ``auroc`` is of the labels,
+            ``dice`` of the masks, ``loss`` of the labels where any are learned.
         threads: CPU threads of the training; bit-for-bit repeats need the same number. 0 takes all cores.
         device: ``auto`` takes CUDA, then MPS, then CPU.
     """
@@ -128,9 +140,24 @@ class Training(Section):
     ema: float = Field(default=0.0, ge=0.0, lt=1.0)
     clip: float = Field(default=5.0, ge=0.0)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    monitor: Literal["loss", "auroc"] = "loss"
+    monitor: Literal["loss", "auroc", "dice"] = "loss"
     threads: int = Field(default=0, ge=0, le=1024)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+
+class Segmentation(Section):
+    """How masks are learned, by the task ``segment``.
+
+    Attributes:
+        loss: ``bce``: cross-entropy of each pixel; ``dice``: one minus the soft Dice of each image (Milletari et al.
+            2016, arXiv:1606.04797); ``bce_dice``: their sum; ``focal`` (Lin et al. 2017, arXiv:1708.02002).
+        focusing: exponent of the focal loss.
+        weight: of this loss beside that of the labels, in ``classify+segment``.
+    """
+
+    loss: Literal["bce", "dice", "bce_dice", "focal"] = "bce_dice"
+    focusing: float = Field(default=2.0, ge=0.0, le=10.0)
+    weight: float = Field(default=1.0, gt=0.0, le=100.0)
 
 
 class Augmentation(Section):

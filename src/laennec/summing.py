@@ -153,7 +153,7 @@ def _trial(step: Step, end: Done) -> Trial:
         per_class=report.per_class,
         confusion=report.confusion,
         roc=report.roc,
-        threshold=report.operating_point.threshold,
+        threshold=report.threshold,
         history=end.history,
         epochs=seen.epochs,
         kept_epoch=seen.kept_epoch,

@@ -21,7 +21,7 @@ from laennec.errors import LaennecError, UsageError, extra
 
 _N = TypeVar("_N", bound=nn.Module)
 
-WEIGHTY = (nn.Conv2d, nn.Linear)
+WEIGHTY = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _NARROWED = (*WEIGHTY, nn.BatchNorm2d)
 _LANES = ((64, 16), (16, 8), (0, 4))  # channels that go together, in layers of at least so many
 _KEPT = 0.1  # of a layer's channels, at least
@@ -43,6 +43,18 @@ def operations(network: nn.Module, size: int) -> int:
 
 def _example(network: nn.Module, size: int) -> torch.Tensor:
     return torch.zeros(1, 1, size, size, device=next(network.parameters()).device)
+
+
+def _last(network: nn.Module) -> list[nn.Module]:
+    """The layers whose outputs are the answers: the last of the head, and the one that outlines, if any."""
+    ends: list[nn.Module] = []
+    for part in (getattr(network, "head", None), getattr(network, "outline", None)):
+        ends += _weighty(part)[-1:] if isinstance(part, nn.Module) else []
+    return ends or _weighty(network)[-1:]
+
+
+def _weighty(network: nn.Module) -> list[nn.Module]:
+    return [module for module in network.modules() if isinstance(module, WEIGHTY)]
 
 
 def _still(network: _N) -> _N:
@@ -94,10 +106,10 @@ class Thinner:
             from torch_pruning.pruner.importance import GroupMagnitudeImportance
 
         names = {module: name for name, module in self._network.named_modules()}
-        last = [module for module in self._network.modules() if isinstance(module, WEIGHTY)][-1]
+        last = _last(self._network)
         importance, blocks = GroupMagnitudeImportance(p=2), []
         self.channels = 0
-        for group in self._graph(self._network).get_all_groups([last], list(WEIGHTY)):
+        for group in self._graph(self._network).get_all_groups(last, list(WEIGHTY)):
             worth = importance(group).cpu().nan_to_num()  # layers of zeros alone have no mean to divide by
             self.channels += len(worth)
             blocks += _blocks(names[group[0].dep.target.module], worth, _parts(group))

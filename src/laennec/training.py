@@ -7,21 +7,36 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from laennec import checkpoints, ensembling, family, hardware, loader, metering, operating, progress, storage, tracking
+from laennec import (
+    checkpoints,
+    ensembling,
+    family,
+    hardware,
+    loader,
+    masks,
+    metering,
+    operating,
+    progress,
+    storage,
+    tracking,
+)
 from laennec.bundle import CARD, Bundle, dump, model_digest, open_bundle, seal, seals
 from laennec.card import Architecture, Card, TrainingSeen
 from laennec.errors import UsageError
 from laennec.fit import Fit, pick_device, settled
-from laennec.network import WEIGHTS, Deployed, Joined, Network, load_deployed, weights_bytes
+from laennec.network import WEIGHTS, Deployed, Joined, load_deployed, of_work, weights_bytes
+from laennec.outputs import Outputs
 from laennec.recipe import Recipe
-from laennec.results import Epoch
+from laennec.results import Epoch, OperatingPoint
+from laennec.segmentation import Outline
 from laennec.sources import Pictures, views_of
 from laennec.trackers import Run
 from laennec.version import VERSION
+from laennec.work import work_of
 
-TASK = "classify"
 HISTORY = "history.json"
 _CHECKPOINTS = "checkpoints"
 
@@ -79,12 +94,12 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
     ledger_file = out / _CHECKPOINTS / "energy.json"
     with settled(device, threads), metering.Ledger(ledger_file, device.type == "cuda") as ledger:
         torch.manual_seed(recipe.seed)
-        network = Network(architecture, recipe.preprocess, len(labels))
+        work = work_of(recipe.task, labels)
+        network = of_work(architecture, recipe.preprocess, work)
         teacher, taught_by = _teacher(recipe, feed, device)
         pictures = Pictures(
             recipe=recipe,
-            labels=labels,
-            task=family.member("tasks", TASK),
+            work=work,
             train=feed.part("train"),
             val=feed.part("val"),
             device=device,
@@ -100,18 +115,20 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
             told(epoch, len(fit.history))
 
         fit.run(out / _CHECKPOINTS, identity | {"teacher": taught_by or ""}, heard)
-        probabilities, views = pictures.judged(fit.kept), None
-        if recipe.decision.views:
-            deployed = Deployed(fit.kept, pictures.task, labels).eval()
+        given, views = pictures.judged(fit.kept), None
+        if recipe.decision.views and work.classify is not None:
+            deployed = Deployed(fit.kept, work).eval()
             how, count = recipe.augmentation, recipe.decision.views
             views = views_of(deployed, pictures.val, how, count, recipe.seed, device)
         energy = ledger.note()
     files = {WEIGHTS: weights_bytes(fit.kept), HISTORY: dump([e.model_dump(mode="json") for e in fit.history])}
     kept = max(i for i, epoch in enumerate(fit.history) if epoch.best)
     member = family.member("models", recipe.model.name)
+    bound_to = (feed.split.digest, model_digest(seals(files)))
+    points, outline = _decided(recipe, pictures, given, views, bound_to)
     card = Card(
         name=recipe.name or recipe.data.name,
-        task=TASK,
+        task=recipe.task,
         labels=labels,
         preprocess=recipe.preprocess,
         backend="torch",
@@ -119,15 +136,9 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
         model=architecture,
         parameters=sum(p.numel() for p in fit.kept.parameters()),
         starting_weights=member.starting_weights(member.Options.model_validate(recipe.model.options)),
-        operating_points=operating.fit(
-            labels,
-            pictures.val.values,
-            probabilities,
-            decision=recipe.decision.rule,
-            bound_to=(feed.split.digest, model_digest(seals(files))),
-            views=views,
-        ),
+        operating_points=points,
         decision=recipe.decision.rule,
+        outline=outline,
         data=feed.seen(),
         recipe=recipe.model_dump(mode="json"),
         training=TrainingSeen(
@@ -142,6 +153,7 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
                 "loss": fit.history[kept].val_loss,
                 "auroc": fit.history[kept].val_auroc,
                 "accuracy": fit.history[kept].val_accuracy,
+                "dice": fit.history[kept].val_dice,
             },
             energy=energy,
         ),
@@ -151,6 +163,20 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
     bundle = seal(out, card, files)
     checkpoints.clear(out / _CHECKPOINTS)
     return bundle
+
+
+def _decided(
+    recipe: Recipe, pictures: Pictures, given: Outputs, views: np.ndarray | None, bound_to: tuple[str, str]
+) -> tuple[dict[str, OperatingPoint], Outline | None]:
+    """Thresholds of the labels and the rule of the masks, as far as the work has them, fitted on validation."""
+    work, val, outline = pictures.work, pictures.val, None
+    if work.segment is not None and given.masks is not None and val.masked.any():
+        outline = masks.fitted(given.masks[val.masked], val.truth(val.masked), bound_to=bound_to)
+    if work.classify is None:
+        return {}, outline
+    labels, rule = work.labels, recipe.decision.rule
+    points = operating.fit(labels, val.values, given.probabilities, decision=rule, bound_to=bound_to, views=views)
+    return points, outline
 
 
 def _joined(recipe: Recipe, out: Path, trackers: Sequence[str], experiment: str) -> Bundle:

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     import numpy as np
 
     from laennec.card import Card, Quantisation
+    from laennec.outputs import Outputs
     from laennec.quantising import Quantiser
 
 
 class Session(Protocol):
     """A model loaded and ready. One session is used by one thread at a time."""
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
-        """``uint8 [n, 1, size, size]``, n >= 1, to probabilities ``float32 [n, labels]``."""
+    def run(self, pixels: np.ndarray) -> Outputs:
+        """Answers for ``uint8 [n, 1, size, size]``, n >= 1."""
 
 
 class Backend(Protocol):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from laennec import graphs
 from laennec.backends import Session
 from laennec.errors import UntrustedBundle
+from laennec.outputs import Outputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,22 +50,18 @@ def start(card: Card, files: Mapping[str, bytes], threads: int) -> Session:
     except Exception as error:  # the runtime's own exception types are private
         raise UntrustedBundle(f"{graphs.GRAPH} is refused by onnxruntime", "export the model again") from error
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    size = card.preprocess.size
-    if (
-        [i.type for i in inputs] != ["tensor(uint8)"]
-        or inputs[0].shape[1:] != [1, size, size]
-        or len(outputs) != 1
-        or outputs[0].shape[1:] != [len(card.labels)]
-    ):
+    wanted = graphs.interface(card)
+    found = [(one.name, list(one.shape[1:]), one.type) for one in (*inputs, *outputs)]
+    if found != [(one.name, list(one.shape), f"tensor({one.onnx})") for one in wanted]:
         raise UntrustedBundle(
             f"the input or output of {graphs.GRAPH} is not what the card says", "export the model again"
         )
-    name = inputs[0].name
+    names = [one.name for one in outputs]
 
     class Graph:
-        def run(self, pixels: np.ndarray) -> np.ndarray:
-            answer: np.ndarray = session.run(None, {name: pixels})[0]
-            return answer
+        def run(self, pixels: np.ndarray) -> Outputs:
+            given = session.run(names, {inputs[0].name: pixels})
+            return graphs.outputs_of(dict(zip(names, given, strict=True)), len(pixels))
 
     return Graph()
 

@@ -19,6 +19,7 @@ import numpy as np
 from laennec import graphs
 from laennec.backends import Session
 from laennec.errors import MissingExtra, UntrustedBundle
+from laennec.outputs import Outputs
 
 if TYPE_CHECKING:
     from laennec.card import Card, Quantisation
@@ -109,7 +110,8 @@ class _Compiler:
         return self._requests[images]
 
     def _compiled(self, images: int) -> Any:
-        size, outputs = self._card.preprocess.size, len(self._card.labels)
+        wanted = graphs.interface(self._card)
+        size = self._card.preprocess.size
         try:
             # the frontend by name: asked to guess, openvino may take a file that is ONNX to us for one of its own
             frontend = self._openvino.frontend.FrontEndManager().load_by_framework("onnx")
@@ -118,27 +120,26 @@ class _Compiler:
             compiled = self._core.compile_model(model, "CPU", self._settings)
         except Exception as error:  # whatever openvino raises, it will not run this graph
             raise UntrustedBundle(f"{graphs.GRAPH} is refused by openvino", "export the model again") from error
-        fits = (
-            len(compiled.inputs) == len(compiled.outputs) == 1
-            and compiled.input(0).element_type == self._openvino.Type.u8
-            and list(compiled.output(0).shape) == [images, outputs]
-        )
+        kinds = {"uint8": self._openvino.Type.u8, "float": self._openvino.Type.f32}
+        found = [(one.any_name, list(one.shape), one.element_type) for one in (*compiled.inputs, *compiled.outputs)]
+        fits = found == [(one.name, [images, *one.shape], kinds[one.onnx]) for one in wanted]
         if not fits:
             raise UntrustedBundle(
                 f"the input or output of {graphs.GRAPH} is not what the card says", "export the model again"
             )
         return compiled
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
+    def run(self, pixels: np.ndarray) -> Outputs:
         answers = [self._batch(pixels[at : at + _LARGEST]) for at in range(0, len(pixels), _LARGEST)]
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+        return answers[0] if len(answers) == 1 else Outputs.joined(answers)
 
-    def _batch(self, pixels: np.ndarray) -> np.ndarray:
+    def _batch(self, pixels: np.ndarray) -> Outputs:
         whole = 1 << (len(pixels) - 1).bit_length()
         if whole > len(pixels):
             filled = np.zeros((whole, *pixels.shape[1:]), dtype=pixels.dtype)
             filled[: len(pixels)] = pixels
         else:
             filled = pixels
-        answer: np.ndarray = self.of(whole).infer([np.ascontiguousarray(filled)])[0]
-        return answer[: len(pixels)].copy()
+        given = self.of(whole).infer([np.ascontiguousarray(filled)])
+        named = {name: given[place][: len(pixels)].copy() for place, name in enumerate(self._card.outputs)}
+        return graphs.outputs_of(named, len(pixels))

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from laennec import graphs
 from laennec.backends import Session
 from laennec.errors import UsageError, extra
+from laennec.outputs import Outputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,18 +48,19 @@ def start(card: Card, files: Mapping[str, bytes], threads: int) -> Session:
     if card.precision == "int8":
         files = {name: _restored(data) if name.endswith(".safetensors") else data for name, data in files.items()}
     network = load_deployed(card, files).to(memory_format=torch.channels_last)
-    threads = threads or os.cpu_count() or 1
+    threads, names = threads or os.cpu_count() or 1, card.outputs
 
     class Eager:
-        def run(self, pixels: np.ndarray) -> np.ndarray:
+        def run(self, pixels: np.ndarray) -> Outputs:
             before = torch.get_num_threads()
             torch.set_num_threads(threads)
             try:
                 with torch.inference_mode():
-                    answer: np.ndarray = network(torch.from_numpy(pixels)).numpy()
+                    given = network(torch.from_numpy(pixels))
             finally:
                 torch.set_num_threads(before)
-            return answer
+            tensors = (given,) if isinstance(given, torch.Tensor) else given
+            return graphs.outputs_of({n: t.numpy() for n, t in zip(names, tensors, strict=True)}, len(pixels))
 
     return Eager()
 

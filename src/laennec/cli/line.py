@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from laennec.bundle import Bundle
     from laennec.page import Language
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
@@ -55,12 +56,11 @@ def train(
 
     bundle = run(Recipe.read(shelf.find(recipe), changes or []), out, trackers=track or [])
     seen = bundle.card.training
-    auroc = seen.validation["auroc"]
     typer.echo(f"bundle:     {bundle.path}  ({bundle.digest[:12]}, {bundle.card.parameters:,} parameters)")
     joined = bundle.card.ensemble
     kept = f"epoch {seen.kept_epoch} kept" if joined is None else f"{len(joined.members)} members by {joined.rule}"
     typer.echo(f"training:   {seen.epochs} epochs in {seen.seconds:.0f} s, {kept}")
-    typer.echo(f"validation: AUROC {'n/a' if auroc is None else f'{auroc:.4f}'}, n = {bundle.card.operating_point.n}")
+    typer.echo(f"validation: {_validation(bundle)}")
     if seen.energy is not None:
         used = seen.energy
         typer.echo(
@@ -126,6 +126,7 @@ def export(
     auroc_lost: Annotated[float, typer.Option(min=0, help="Largest validation AUROC the gate lets go.")] = 0.002,
     flipped: Annotated[float, typer.Option(min=0, max=1, help="Largest share of flipped validation decisions.")] = 0.01,
     ece_gained: Annotated[float, typer.Option(min=0, help="Largest calibration error the gate lets come in.")] = 0.01,
+    dice_lost: Annotated[float, typer.Option(min=0, help="Largest validation Dice the gate lets go.")] = 0.003,
     thorough: Annotated[
         bool, typer.Option("--thorough", help="int8: try all settings, not only until one passes.")
     ] = False,
@@ -135,12 +136,23 @@ def export(
     from laennec.card import Limits
     from laennec.conversion import export as run
 
-    limits = Limits(auroc_lost=auroc_lost, flipped=flipped, ece_gained=ece_gained)
+    limits = Limits(auroc_lost=auroc_lost, flipped=flipped, ece_gained=ece_gained, dice_lost=dice_lost)
     made = run(bundle, backend, precision, out=out, root=root, limits=limits, thorough=thorough)
     card = made.card
     typer.echo(f"bundle: {made.path}  ({made.digest[:12]}, {card.backend} {card.precision}, {made.megabytes:.2f} MB)")
     if card.gate is not None:
         typer.echo(f"passed: {gating.told(card.gate)}")
+
+
+def _validation(bundle: Bundle) -> str:
+    """What was reached on validation: AUROC, Dice, or both, each with what it rests on."""
+    card, figures = bundle.card, bundle.card.training.validation
+    auroc, told = figures["auroc"], []
+    if card.classifies:
+        told.append(f"AUROC {'n/a' if auroc is None else f'{auroc:.4f}'}, n = {card.operating_point.n}")
+    if card.outline is not None and card.outline.dice is not None:
+        told.append(f"Dice {card.outline.dice:.4f}, n = {card.outline.n}")
+    return "; ".join(told)
 
 
 def language_of(lang: str) -> Language:

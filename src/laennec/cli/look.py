@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from laennec.errors import UsageError
+
+if TYPE_CHECKING:
+    from laennec.bundle import Bundle
+    from laennec.predictor import Gate
 
 _Bundle = Annotated[Path, typer.Argument(help="Folder of a bundle.")]
 _Rule = Annotated[str | None, typer.Option("--at", help="Operating point: balanced, rule_out or rule_in.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of a table.")]
+_Gate = Annotated[
+    str, typer.Option(help="Is it a chest radiograph at all? off: not asked; tell: say the doubt; refuse.")
+]
 _Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")]
 
 
@@ -27,22 +36,38 @@ def predict(
     at: _Rule = None,
     as_json: _Json = False,
     threads: _Threads = 0,
+    gate: _Gate = "tell",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for masks and overlays as PNG, and Segmentations of DICOM files, where it segments."),
+    ] = None,
 ) -> int:
     """Answer for some images. Exit code 3 if any could not be read."""
     from laennec.predictor import open as open_predictor
     from laennec.results import Refused
 
-    predictor = open_predictor(bundle, at, threads)
+    predictor = open_predictor(bundle, at, threads, gate_of(gate))
+    card = predictor.bundle.card
+    if out is not None and not card.segments:
+        raise UsageError(
+            f"{bundle} outlines nothing, and --out is for lungs", "leave out --out, or take a bundle that segments"
+        )
     answers = list(predictor.predict_many(files))
     refused = [a for a in answers if isinstance(a, Refused)]
+    written = _outlined(predictor.bundle, files, answers, out) if out is not None else [{} for _ in files]
     if as_json:
         rows = [{"refused": isinstance(a, Refused)} | a.model_dump(mode="json") for a in answers]
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        typer.echo(
+            json.dumps([row | more for row, more in zip(rows, written, strict=True)], indent=2, ensure_ascii=False)
+        )
     else:
-        _table(answers)
+        _table(answers, card.classifies, card.segments)
     for item in refused:
         typer.echo(f"refused: {item.id}: {item.reason}", err=True)
-    return 3 if refused else 0
+    lost = [row["not_written"] for row in written if "not_written" in row]
+    for reason in lost:
+        typer.echo(f"not written: {reason}", err=True)
+    return 3 if refused or lost else 0
 
 
 def score(
@@ -52,6 +77,7 @@ def score(
     at: _Rule = None,
     threads: _Threads = 0,
     batch: Annotated[int, typer.Option(min=1, help="Images the model is given at a time.")] = 16,
+    gate: _Gate = "off",
 ) -> int:
     """Score a folder into a table. Unreadable files are listed beside it; exit code 3 if there are any.
 
@@ -60,7 +86,7 @@ def score(
     from laennec.predictor import open as open_predictor
     from laennec.scoring import score as run
 
-    scored = run(open_predictor(bundle, at, threads), folder, out, batch)
+    scored = run(open_predictor(bundle, at, threads, gate_of(gate)), folder, out, batch)
     typer.echo(
         f"scored:  {scored.images} images -> {scored.table} ({scored.seconds:.1f} s, {scored.rate:.0f} images/s)"
     )
@@ -69,6 +95,16 @@ def score(
         for item in scored.refused[:5]:
             typer.echo(f"refused: {item.id}: {item.reason}", err=True)
     return 3 if scored.refused else 0
+
+
+def gate_of(gate: str) -> Gate:
+    """The gate a person named. Raises `UnknownName` for any but off, tell and refuse."""
+    from laennec.errors import UnknownName
+
+    gates: dict[str, Gate] = {"off": "off", "tell": "tell", "refuse": "refuse"}
+    if gate not in gates:
+        raise UnknownName("gate", gate, gates)
+    return gates[gate]
 
 
 def list_(
@@ -96,21 +132,58 @@ def list_(
         typer.echo(f"{row['name']:<{width}}  {row['summary']}")
 
 
-def _table(answers: list[Any]) -> None:
+def _outlined(bundle: Bundle, files: list[Path], answers: list[Any], out: Path) -> list[dict[str, str]]:
+    """The files written for each answer by kind, or why they were not."""
+    from laennec.errors import ImageError, MissingExtra
+    from laennec.outlining import outline
+    from laennec.results import Refused
+
+    rows: list[dict[str, str]] = []
+    for path, answer in zip(files, answers, strict=True):
+        if isinstance(answer, Refused):
+            rows.append({})
+            continue
+        try:
+            made = outline(bundle, path, answer, out)
+        except (ImageError, MissingExtra) as error:
+            rows.append({"not_written": f"{answer.id}: {error.message}"})
+            continue
+        rows.append({kind: str(where) for kind, where in vars(made).items() if where is not None})
+    return rows
+
+
+def _table(answers: list[Any], classifies: bool, segments: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from laennec.results import Refused
 
+    decided = ("answer", "positive", "score", "threshold") if classifies else ()
+    outlined = ("right lung", "left lung", "lungs") if segments else ()
     table = Table()
-    for name in ("file", "answer", "positive", "score", "threshold", "ms"):
+    for name in ("file", *decided, *outlined, "ms"):
         table.add_column(name, justify="left" if name in {"file", "answer", "positive"} else "right")
     for a in answers:
         if isinstance(a, Refused):
-            table.add_row(escape(Path(a.id).name), f"refused: {a.code}", "", "", "", "")
-        else:
-            figures = (f"{a.score:.4f}", f"{a.threshold:.4f}", f"{a.milliseconds:.0f}")
-            table.add_row(escape(Path(a.id).name), escape(a.label or "none"), "yes" if a.positive else "no", *figures)
+            table.add_row(escape(Path(a.id).name), f"refused: {a.code}")
+            continue
+        row = [escape(Path(a.id).name)]
+        if classifies:
+            row += [escape(a.label or "none"), "yes" if a.positive else "no", f"{a.score:.4f}", f"{a.threshold:.4f}"]
+        if segments:
+            row += [_area(lung) for lung in (a.lungs.right, a.lungs.left, a.lungs)]
+        table.add_row(*row, f"{a.milliseconds:.0f}")
     Console().print(table)
+    for a in answers:
+        if getattr(a, "doubt", ""):
+            typer.echo(f"doubt: {Path(a.id).name} may be no chest radiograph: {a.doubt}")
+        elif getattr(a, "lungs", None) is not None and a.lungs.doubt:
+            typer.echo(f"doubt: {Path(a.id).name}: {a.lungs.doubt}")
     typer.echo("Research use only. Not a medical device.")
+
+
+def _area(lung: Any) -> str:
+    """Share of the picture, and cm² on the detector where the file tells its pixel spacing."""
+    square = "" if lung.square_centimetres is None else f", {lung.square_centimetres:.0f} cm²"
+    return f"{lung.share:.1%}{square}"

@@ -74,6 +74,8 @@ class Options(BaseModel):
     task: ``binary`` (normal, pneumonia), ``etiology`` (normal, bacterial, viral), or ``bacterial_viral``: pneumonias
         only, bacterial against viral.
     official_val: read the publisher's ``val`` folder of 16 images too.
+    masks: folder of lung masks laid out as `root`, each a PNG of its image's name; the publisher gives none. Images
+        without one keep their place.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -81,6 +83,7 @@ class Options(BaseModel):
     root: Path = Field(strict=False)
     task: Literal["binary", "etiology", "bacterial_viral"] = "binary"
     official_val: bool = False
+    masks: Path | None = Field(default=None, strict=False)
 
 
 _LABELS = {
@@ -104,11 +107,11 @@ def load(options: Options) -> Collection:
     """Read file names.
 
     Raises:
-        UsageError: the folders are not there, or a file name does not say its patient.
+        UsageError: the folders are not there, a file name does not say its patient, or `masks` holds none.
     """
     labels = _LABELS[options.task]
     samples = [
-        _sample(path, split, folder, labels)
+        _sample(path, split, folder, labels, options.masks)
         for split in ("train", *(["val"] if options.official_val else []), "test")
         for folder in (["PNEUMONIA"] if options.task == "bacterial_viral" else ["NORMAL", "PNEUMONIA"])
         for path in _images(options.root / split / folder)
@@ -119,8 +122,21 @@ def load(options: Options) -> Collection:
         samples=tuple(samples),
         licence=_LICENCE,
         citation=_CITATION,
-        notes=_NOTES[options.task],
+        notes=_NOTES[options.task] + _masks_told(options.masks, samples),
     )
+
+
+def _masks_told(folder: Path | None, samples: list[Sample]) -> tuple[str, ...]:
+    """What a report must say of the masks: how many there are, and that others drew them."""
+    if folder is None:
+        return ()
+    masked = sum(sample.mask is not None for sample in samples)
+    if not masked:
+        raise UsageError(
+            f"kermany: there is no lung mask of any image in {folder}",
+            "set data.masks to a folder laid out as the images: train/NORMAL/IM-<N>-<serial>.png, and so on",
+        )
+    return (f"{masked} of {len(samples)} images have a lung mask; the masks are not the publisher's.",)
 
 
 def _images(folder: Path) -> list[Path]:
@@ -133,7 +149,7 @@ def _images(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and not p.name.startswith("."))
 
 
-def _sample(path: Path, split: str, folder: str, labels: LabelSet) -> Sample:
+def _sample(path: Path, split: str, folder: str, labels: LabelSet, masks: Path | None) -> Sample:
     if folder == "NORMAL":
         found, label = _NORMAL.match(path.stem), "NORMAL"
     else:
@@ -146,6 +162,7 @@ def _sample(path: Path, split: str, folder: str, labels: LabelSet) -> Sample:
             f"kermany: the file name {split}/{folder}/{path.name} does not say its patient",
             "keep the publisher's names: person<N>_<bacteria|virus>_<serial>, IM-<N>-<serial>, NORMAL2-IM-<N>-<serial>",
         )
+    mask = masks / split / folder / f"{path.stem}.png" if masks else None
     return Sample(
         id=f"{split}/{folder}/{path.name}",
         path=path,
@@ -153,5 +170,6 @@ def _sample(path: Path, split: str, folder: str, labels: LabelSet) -> Sample:
         patient=found[1].lower(),
         split=split,
         view="AP",
+        mask=mask if mask and mask.is_file() else None,
         source="Guangzhou",
     )

@@ -1,8 +1,22 @@
-"""Files to grey pictures, grey pictures to what a model reads, and the cache of the latter."""
+"""Files to grey pictures, grey pictures to what a model reads, lung masks to truths, and the cache of both."""
 
-from laennec.images.cache import Decoded, decoded
-from laennec.images.picture import Done, Limits, Picture
+from laennec.images.cache import Decoded, decoded, truths
+from laennec.images.picture import Done, Limits, Picture, spacing_of
 from laennec.images.read import read
 from laennec.images.resize import is_blank, load, to_input
+from laennec.images.truth import read_truth
 
-__all__ = ["Decoded", "Done", "Limits", "Picture", "decoded", "is_blank", "load", "read", "to_input"]
+__all__ = [
+    "Decoded",
+    "Done",
+    "Limits",
+    "Picture",
+    "decoded",
+    "is_blank",
+    "load",
+    "read",
+    "read_truth",
+    "spacing_of",
+    "to_input",
+    "truths",
+]

@@ -3,10 +3,10 @@
 A process of its own, started by name, because a pool of `multiprocessing` would run the caller's script again, and
 most scripts that train have no ``if __name__ == "__main__"``.
 
-It reads lines of JSON from stdin: first the job ``{"array", "preprocess", "strict", "notes"}``, then one
-``[row, path]`` an image. It prints ``[]`` once it is ready, then a line an image, in order: ``[seconds, done]`` with
-what was done (null unless notes are wanted), or ``[seconds, code, reason]`` when it is refused; and
-``{"fatal", "message", "hint"}`` when nothing more can be done.
+It reads lines of JSON from stdin: first the job ``{"array", "what", "preprocess", "strict", "notes"}``, then one
+``[row, path]`` an image, or ``[row, mask, image]`` a truth. It prints ``[]`` once it is ready, then a line for each, in
+order: ``[seconds, done]`` with what was done (null unless notes are wanted), or ``[seconds, code, reason]`` when it is
+refused; and ``{"fatal", "message", "hint"}`` when nothing more can be done.
 """
 
 from __future__ import annotations
@@ -18,13 +18,22 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from laennec.errors import ImageError, MissingExtra, UntrustedBundle
 from laennec.images.decoding import write_row
+from laennec.images.picture import Done
 from laennec.images.resize import load
+from laennec.images.truth import load_truth
 from laennec.preprocess import Preprocess
+
+_Read = Callable[..., tuple[NDArray[np.uint8], Done]]
+_READ: dict[str, _Read] = {"image": load, "chest": partial(load, gate=True), "truth": load_truth}
 
 
 def serve(job: dict[str, Any], asked: IO[str], tell: Callable[[Any], None]) -> None:
@@ -36,13 +45,14 @@ def serve(job: dict[str, Any], asked: IO[str], tell: Callable[[Any], None]) -> N
         UntrustedBundle: lungs are wanted and the network that finds them is not the one shipped.
     """
     preprocess = Preprocess.model_validate(job["preprocess"])
+    read = _READ[job["what"]]
     with Path(job["array"]).open("rb+", buffering=0) as stream:
         tell([])
         for line in asked:
-            row, path = json.loads(line)
+            row, *files = json.loads(line)
             started = time.perf_counter()
             try:
-                pixels, done = load(Path(path), preprocess)
+                pixels, done = read(*map(Path, files), preprocess)
             except ImageError as error:
                 tell([time.perf_counter() - started, error.code, error.message])
                 continue

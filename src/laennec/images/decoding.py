@@ -1,4 +1,5 @@
-"""Processes that decode images into the rows of one raw array, watched: one that dies or hangs costs its file alone.
+"""Processes that decode images, or the masks of images, into the rows of one raw array, watched: one that dies or hangs
+costs its file alone.
 
 Pixels never travel through a pipe: a process writes them where they are wanted, into a file (the cache) or into memory
 that the processes share (`shared_rows`). Paths and answers are lines of text.
@@ -22,7 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,15 @@ from laennec.errors import LaennecError, MissingExtra, UntrustedBundle
 from laennec.images.picture import Done
 from laennec.preprocess import Preprocess
 
+What = Literal["image", "chest", "truth"]
+"""What is decoded: an image, one that is asked too whether it is of a chest, or the truth in an image's lung mask."""
+
 PATIENCE = 60.0  # seconds one image may take
 COMMAND = (sys.executable, "-P", "-m", "laennec.images.decoder")
 _START = 120.0  # seconds it may take a process to start
 _AHEAD = 2  # images a process is given at a time: while its answer travels, it has the next one
 _GLANCE = 0.25  # seconds between looks for a process that hangs
+_Asked = tuple[int, tuple[str, ...]]  # row, files
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,7 @@ class Decoders:
         array: a file that holds a raw ``uint8 [n, size, size]``, already of full length.
         preprocess: how the pixels are made.
         workers: processes, at least one.
+        what: ``image`` and ``chest`` are asked for by one file, ``truth`` by two, the mask and its image.
         strict: a missing library ends the whole; else it refuses the images that need it.
         notes: answers say what was done to each file.
         patience: seconds one image may take.
@@ -116,18 +122,20 @@ class Decoders:
         preprocess: Preprocess,
         workers: int,
         *,
+        what: What = "image",
         strict: bool = False,
         notes: bool = False,
         patience: float | None = None,
     ) -> None:
         self._job = {
             "array": str(array),
+            "what": what,
             "preprocess": preprocess.model_dump(mode="json"),
             "strict": strict,
             "notes": notes,
         }
         self._patience = PATIENCE if patience is None else patience
-        self._todo: deque[tuple[int, str]] = deque()
+        self._todo: deque[_Asked] = deque()
         self._change = threading.Condition()
         self._closed = False
         self._answers: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
@@ -151,10 +159,10 @@ class Decoders:
             worker.join()
         self._log.close()
 
-    def ask(self, row: int, path: str) -> None:
-        """Have the image at `path` decoded into row `row`, which no other image asked for may hold meanwhile."""
+    def ask(self, row: int, *files: str) -> None:
+        """Have what is in `files` decoded into row `row`, which nothing else asked for may hold meanwhile."""
         with self._change:
-            self._todo.append((row, path))
+            self._todo.append((row, files))
             self._change.notify()
 
     def answer(self) -> Answer:
@@ -177,7 +185,7 @@ class Decoders:
                     raise got
                 return got
 
-    def take(self, wait: bool) -> tuple[int, str] | None:
+    def take(self, wait: bool) -> _Asked | None:
         """For a worker: the next image; None when there is none now, or, if it waits, none ever again."""
         with self._change:
             while wait and not self._todo and not self._closed:
@@ -228,7 +236,7 @@ class _Worker(threading.Thread):
         super().__init__(daemon=True)
         self.team = team
         self.process: subprocess.Popen[bytes] | None = None
-        self.given: deque[tuple[int, str]] = deque()
+        self.given: deque[_Asked] = deque()
         self.since, self.ready, self.hung = time.monotonic(), False, False
         self.died = -1  # the row first in hand when a process last died
 
@@ -244,8 +252,8 @@ class _Worker(threading.Thread):
         while not self.team.closed:
             self.ready, self.since = False, time.monotonic()
             process = self.process = self.team.launch()
-            for job in self.given:
-                _send(process, job)
+            for row, files in self.given:
+                _send(process, [row, *files])
             self._feed(process)
             self.end()
             if self.team.closed:
@@ -271,7 +279,7 @@ class _Worker(threading.Thread):
                 if not self.given:
                     self.since = time.monotonic()
                 self.given.append(job)
-                _send(process, job)
+                _send(process, [job[0], *job[1]])
             if self.team.closed:
                 return
             line = process.stdout.readline()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from laennec.errors import UntrustedBundle
+from laennec.masks import components
 from laennec.preprocess import LOCATOR
 
 SIDE = 64
@@ -125,34 +126,10 @@ def lungs_of(probabilities: NDArray[np.float32]) -> Lungs:
 
 def _without_strays(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
     """Without the components (4-neighbourhood) that are small beside the largest, and how many those kept are."""
-    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8))
-    rows, starts = np.nonzero(edges == 1)
-    stops = np.nonzero(edges == -1)[1]
-    runs = list(zip(rows.tolist(), starts.tolist(), stops.tolist(), strict=True))
-    parent = list(range(len(runs)))
-
-    def root(run: int) -> int:
-        while parent[run] != run:
-            parent[run] = run = parent[parent[run]]
-        return run
-
-    above = 0  # of the runs in the row above, the first that may still touch
-    for run, (row, start, stop) in enumerate(runs):
-        while above < run and (runs[above][0] < row - 1 or (runs[above][0] == row - 1 and runs[above][2] <= start)):
-            above += 1
-        other = above
-        while other < run and runs[other][0] == row - 1 and runs[other][1] < stop:
-            parent[root(other)] = root(run)
-            other += 1
-    size = [0] * len(runs)
-    for run, (_, start, stop) in enumerate(runs):
-        size[root(run)] += stop - start
-    least = _STRAY * max(size, default=0)
-    kept = np.zeros_like(mask)
-    for run, (row, start, stop) in enumerate(runs):
-        if size[root(run)] >= least:
-            kept[row, start:stop] = True
-    return kept, sum(n > 0 and n >= least for n in size)
+    labels, sizes = components(mask)
+    kept = sizes >= _STRAY * sizes.max(initial=0)
+    inside: NDArray[np.bool_] = np.concatenate([[False], kept])[labels]
+    return inside, int(kept.sum())
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

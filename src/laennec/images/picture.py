@@ -39,3 +39,12 @@ class Picture:
 
     pixels: NDArray[np.float32]
     done: Done
+
+
+def spacing_of(done: Done) -> tuple[float, float] | None:
+    """Millimetres between the pixels of a picture, down and across, if its file says so."""
+    down = done.get("pixel_spacing_mm")
+    if not isinstance(down, float | int):
+        return None
+    across = done.get("pixel_spacing_across_mm", down)
+    return float(down), float(across)

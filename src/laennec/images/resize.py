@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from laennec.errors import ImageError
+from laennec.images import chest
 from laennec.images.framing import framed
 from laennec.images.picture import Done, Limits
 from laennec.images.read import read
@@ -66,10 +67,13 @@ def is_blank(pixels: NDArray[np.float32] | NDArray[np.uint8]) -> bool:
     return bool(pixels.size == 0 or pixels.max() == pixels.min())
 
 
-def load(source: Path | bytes, preprocess: Preprocess, limits: Limits = _DEFAULT) -> tuple[NDArray[np.uint8], Done]:
+def load(
+    source: Path | bytes, preprocess: Preprocess, limits: Limits = _DEFAULT, gate: bool = False
+) -> tuple[NDArray[np.uint8], Done]:
     """The array a model reads, ``uint8 [size, size]``, and what was done to the file and to the picture in it.
 
-    Training, scoring and serving all come through here.
+    Training, scoring and serving all come through here. With `gate` the notes say in ``chest_doubt`` why the whole
+    picture is no chest radiograph, empty where it is one (`laennec.images.chest`).
 
     Raises:
         ImageError: as `read`, and ``blank`` when every pixel has the same value.
@@ -80,4 +84,6 @@ def load(source: Path | bytes, preprocess: Preprocess, limits: Limits = _DEFAULT
     if is_blank(picture.pixels):
         raise ImageError("blank", "every pixel of the image has the same value", "check the export")
     pixels, done = _input(picture.pixels, preprocess)
+    if gate:
+        done["chest_doubt"] = chest.doubt(picture.pixels)
     return pixels, picture.done | done

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from laennec.errors import LaennecError, UnknownName, UntrustedBundle, UsageError, extra
-from laennec.storage import file_digest
+from laennec import backbones
+from laennec.errors import UsageError, extra
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,11 +46,7 @@ class Options(BaseModel):
     @field_validator("weights")
     @classmethod
     def _known_kind(cls, weights: str) -> str:
-        if "://" in weights:
-            raise ValueError("a file on this machine is expected, not a URL")
-        if weights not in {"none", "pretrained"} and not weights.endswith(".safetensors"):
-            raise ValueError("take 'none', 'pretrained' or the path of a .safetensors file")
-        return weights
+        return backbones.checked(weights)
 
     @model_validator(mode="after")
     def _for_their_backbones_only(self) -> Self:
@@ -65,14 +61,7 @@ class Options(BaseModel):
 
 def starting_weights(options: Options) -> str:
     """``random``, a file's name and digest, or timm's tag, which names what the weights have seen."""
-    if options.weights == "none":
-        return "random"
-    if options.weights != "pretrained":
-        return f"{Path(options.weights).name} (sha256 {file_digest(Path(options.weights))[:16]})"
-    import timm
-
-    config = timm.get_pretrained_cfg(options.backbone)
-    return f"timm {options.backbone}, weights '{getattr(config, 'tag', '') or 'default'}'"
+    return backbones.seen(options.backbone, options.weights)
 
 
 def build(options: Options, channels: int, size: int, start: bool = True) -> tuple[nn.Module, int]:
@@ -87,14 +76,11 @@ def build(options: Options, channels: int, size: int, start: bool = True) -> tup
         import timm
 
     name = options.backbone
-    if not timm.is_model(name):
-        near = timm.list_models(f"*{name.partition('.')[0].rstrip('0123456789')}*")[:20]
-        raise UnknownName("timm backbone", name, near or ["resnet50", "mobilenetv3_small_100", "densenet121"])
+    backbones.known(name)
     arguments: dict[str, Any] = {"num_classes": 0, "in_chans": channels}
     if options.drop_path:
         arguments["drop_path_rate"] = options.drop_path
-    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    if config is not None and getattr(config, "fixed_input_size", False):
+    if backbones.takes_size(name):
         arguments["img_size"] = size
     pretrained = start and options.weights == "pretrained"
     if not options.dense and not pretrained:
@@ -108,15 +94,12 @@ def build(options: Options, channels: int, size: int, start: bool = True) -> tup
             backbone = timm.create_model(name, pretrained=pretrained, **arguments)
     except Exception as error:
         if pretrained:
-            raise LaennecError(
-                f"the pretrained weights of '{name}' cannot be fetched ({type(error).__name__})",
-                'set model.weights = "<file>.safetensors" (fetched elsewhere), or "none" for a random start',
-            ) from error
+            raise backbones.not_fetched(name, error) from error
         raise UsageError(f"timm cannot build '{name}' at {size} pixels: {error}", "change preprocess.size") from error
     if not options.dense:
         _drop_dense(backbone)
-    if start and options.weights not in {"none", "pretrained"}:
-        _load(backbone, Path(options.weights), channels)
+    if start and backbones.from_file(options.weights):
+        backbones.fill(backbone, Path(options.weights), channels)
     return backbone, _features(backbone, name, channels, size)
 
 
@@ -133,46 +116,11 @@ def _features(backbone: nn.Module, name: str, channels: int, size: int) -> int:
     import torch
 
     patch = max(getattr(getattr(backbone, "patch_embed", None), "patch_size", (1,)))
-    if size % patch:
-        # timm would leave out the right and lower edge without a word
-        low = size - size % patch
-        raise UsageError(
-            f"'{name}' reads patches of {patch} pixels, and {size} is no multiple of that",
-            f"set preprocess.size = {low or patch}" + (f" or {low + patch}" if low else ""),
-        )
+    # timm would leave out the right and lower edge without a word
+    backbones.divisible(size, patch, f"'{name}' reads patches of {patch} pixels")
     backbone.eval()
     try:
         with torch.no_grad():
             return int(backbone(torch.zeros(1, channels, size, size)).shape[-1])
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"'{name}' cannot take pictures of {size} pixels", "raise preprocess.size") from error
-
-
-def _load(backbone: nn.Module, path: Path, channels: int) -> None:
-    from safetensors.torch import load_file
-    from timm.models import adapt_input_conv
-
-    if not path.is_file():
-        raise UsageError(f"there is no weights file {path}", "correct model.weights")
-    try:
-        state = load_file(path)
-    except Exception as error:
-        raise UntrustedBundle(f"{path.name} is not a safetensors file", "convert the weights to safetensors") from error
-    wanted = backbone.state_dict()
-    for key in list(state):
-        if (
-            key in wanted
-            and state[key].ndim == 4
-            and state[key].shape[1] == 3
-            and wanted[key].shape[1] == channels == 1
-        ):
-            state[key] = adapt_input_conv(1, state[key])
-    missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
-    misfit = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
-    if missing or misfit:
-        raise LaennecError(
-            f"{path.name} does not fit the backbone: {len(missing)} tensors are missing and {len(misfit)} have another "
-            f"shape, the first is {(missing + misfit)[0]}",
-            "take weights saved from the same timm backbone",
-        )
-    backbone.load_state_dict({k: state[k] for k in wanted if k in state}, strict=False)

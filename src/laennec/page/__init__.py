@@ -6,6 +6,7 @@ from laennec.page.comparison import comparison_page, comparison_text
 from laennec.page.cost import cost_text
 from laennec.page.data import exploration_page, exploration_text
 from laennec.page.html import report_page
+from laennec.page.segmentation import pictured
 from laennec.page.study import study_page, study_text
 from laennec.page.text import report_text
 from laennec.page.voice import Language
@@ -17,6 +18,7 @@ __all__ = [
     "cost_text",
     "exploration_page",
     "exploration_text",
+    "pictured",
     "report_page",
     "report_text",
     "study_page",

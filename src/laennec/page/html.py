@@ -17,6 +17,7 @@ from laennec import plots
 from laennec.decisions import outcomes
 from laennec.errors import extra
 from laennec.estimates import Estimate
+from laennec.page.segmentation import lungs_body, lungs_charts
 from laennec.page.voice import LANGUAGES, Language, Voice
 from laennec.results import Epoch, Mistake, Report
 
@@ -87,7 +88,7 @@ def _picked(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _kind(mistake: Mistake, report: Report) -> str:
-    called = mistake.score >= report.operating_point.threshold
+    called = mistake.score >= report.threshold
     if called == (report.truths.get(mistake.id) == 1):
         return "confused"
     return "alarm" if called else "missed"
@@ -119,12 +120,14 @@ def _elsewhere(report: Report) -> list[dict[str, Any]]:
 
 def _report_figures(report: Report, history: Sequence[Epoch], voice: Voice) -> dict[str, str]:
     words = voice.plot_words()
-    drawn: dict[str, Callable[..., str]] = {
-        "roc": plots.roc_curve,
-        "precision_recall": plots.precision_recall_curve,
-        "reliability": plots.reliability_diagram,
-        "scores": plots.score_histogram,
-    }
+    drawn: dict[str, Callable[..., str]] = {}
+    if report.operating_point is not None:
+        drawn = {
+            "roc": plots.roc_curve,
+            "precision_recall": plots.precision_recall_curve,
+            "reliability": plots.reliability_diagram,
+            "scores": plots.score_histogram,
+        }
     if report.confusion:
         drawn["confusion"] = plots.confusion_matrix
     figures = {name: draw(report, words, key=voice.lang) for name, draw in drawn.items()}
@@ -133,11 +136,33 @@ def _report_figures(report: Report, history: Sequence[Epoch], voice: Voice) -> d
     return figures
 
 
+def _decisions(report: Report, thumbnails: Mapping[str, bytes]) -> dict[str, Any]:
+    """What the page's part about decisions is made of; empty for a report without an operating point."""
+    if report.operating_point is None:
+        return {}
+    errors: list[dict[str, Any]] = [{"mistake": mistake, "kind": _kind(mistake, report)} for mistake in report.mistakes]
+    errors.sort(key=lambda row: (_KINDS.index(row["kind"]), -row["mistake"].certainty))
+    shown = [row | {"picture": picture_uri(thumbnails.get(row["mistake"].id))} for row in errors]
+    hits, missed, alarms, cleared = outcomes(report.scores, report.truths, report.threshold)
+    return {
+        "shares": SHARES,
+        "hits": hits,
+        "missed": missed,
+        "alarms": alarms,
+        "cleared": cleared,
+        "elsewhere": _elsewhere(report),
+        "errors": errors[:LISTED],
+        "shown": _picked([row for row in shown if row["picture"]]),
+        "absent": Estimate(value=None, n=0),
+    }
+
+
 def report_page(
     report: Report,
     *,
     history: Sequence[Epoch] = (),
     thumbnails: Mapping[str, bytes] | None = None,
+    panels: Mapping[str, bytes] | None = None,
     language: Language = "en",
 ) -> str:
     """A report as one HTML page, in English and French, that needs nothing else.
@@ -146,32 +171,23 @@ def report_page(
         history: the training's epochs, drawn as curves where given.
         thumbnails: sample id to PNG (or JPEG) bytes, for the pictures of the most certain errors. At most
             `PICTURES` are shown: missed findings first, then false alarms, each by falling certainty.
+        panels: sample id to a PNG of `overlays.panels`, for the pictures of outlined lungs. Those that
+            `laennec.page.pictured` names are shown.
         language: the one shown first; the page's switch shows the other.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
-    pictures = thumbnails or {}
-    errors: list[dict[str, Any]] = [{"mistake": mistake, "kind": _kind(mistake, report)} for mistake in report.mistakes]
-    errors.sort(key=lambda row: (_KINDS.index(row["kind"]), -row["mistake"].certainty))
-    shown = [row | {"picture": picture_uri(pictures.get(row["mistake"].id))} for row in errors]
-    shown = _picked([row for row in shown if row["picture"]])
-    hits, missed, alarms, cleared = outcomes(report.scores, report.truths, report.operating_point.threshold)
-    shared = {
-        "report": report,
-        "shares": SHARES,
-        "hits": hits,
-        "missed": missed,
-        "alarms": alarms,
-        "cleared": cleared,
-        "elsewhere": _elsewhere(report),
-        "errors": errors[:LISTED],
-        "shown": shown,
-        "absent": Estimate(value=None, n=0),
-    }
-    bodies = {
-        lang: shared | {"figures": _report_figures(report, history, Voice(lang)), "v": Voice(lang)}
-        for lang in LANGUAGES
-    }
+    decisions = _decisions(report, thumbnails or {})
+    bodies = {}
+    for lang in LANGUAGES:
+        voice = Voice(lang)
+        bodies[lang] = decisions | {
+            "report": report,
+            "figures": _report_figures(report, history, voice),
+            "lungs": lungs_body(report, panels or {}, voice),
+            "charts": {} if report.segmentation is None else lungs_charts(report.segmentation, voice),
+            "v": voice,
+        }
     title = Voice(language)("report_title", model=report.model)
     return render("report.html.j2", language, title, bodies)

@@ -2,18 +2,20 @@
 
 One table: key to (English, French). ``{name}`` is filled in, escaped; ``<strong>`` is the only markup. Keys that begin
 with ``plot.`` are the texts of `laennec.plots`; those of the page about a comparison stand in `comparison_words`,
-about a data set in `data_words`, about a study in `study_words`.
+about a data set in `data_words`, about a study in `study_words`, about outlined lungs in `segmentation_words`.
 """
 
 from __future__ import annotations
 
 from laennec.page.comparison_words import COMPARISON_WORDS
 from laennec.page.data_words import DATA_WORDS
+from laennec.page.segmentation_words import SEGMENTATION_WORDS
 from laennec.page.study_words import STUDY_WORDS
 
 WORDS: dict[str, tuple[str, str]] = {
     **COMPARISON_WORDS,
     **DATA_WORDS,
+    **SEGMENTATION_WORDS,
     **STUDY_WORDS,
     "research": (
         "Research use only. Not a medical device.",
@@ -246,6 +248,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "plot.accuracy": ("Accuracy", "Exactitude"),
     "plot.val_auroc": ("AUROC, validation", "AUROC, validation"),
     "plot.val_accuracy": ("accuracy, validation", "exactitude, validation"),
+    "plot.dice": ("Dice", "Dice"),
+    "plot.val_dice": ("Dice, validation", "Dice, validation"),
     "plot.kept": ("kept", "conservée"),
     "plot.nothing": ("not enough images", "pas assez d’images"),
 }

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from laennec.sections import Training
 
+ANSWERS = "probabilities"
+SECTION = "training"
 _SURE = 1e-6  # a power below 1 has no slope at 0
 
 

@@ -1,0 +1,147 @@
+"""Radiographs with the outlines of their lungs, as PNG.
+
+Colours are Okabe & Ito's (Color Universal Design, 2008): lines have the lighter ones, for they lie on dark film; missed
+and added are the red and the blue that the pages give to misses and false alarms. A dark seam beside every line keeps
+it apart from bone. Nothing is written into a picture: the page beside it says what the colours mean (`RIGHT`, `LEFT`,
+`TRUTH`, `DRAWN`, `MISSED`, `ADDED`).
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+RIGHT, LEFT = "#56b4e9", "#e69f00"
+TRUTH, DRAWN = "#f0e442", "#56b4e9"
+MISSED, ADDED = "#d55e00", "#0072b2"
+
+Grey = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Levels = NDArray[np.uint8]
+
+_SEAM = "#000000"
+_FILL = 0.12  # how much of a lung's colour lies on the lung
+_AGREED, _DIFFERS = 0.14, 0.75
+_GAP = "#ffffff"
+_FINEST = 96  # pixels of the longest side; below, an outline covers what it encloses
+
+
+def overlay(pixels: Grey, right: Mask, left: Mask, longest: int = 1024) -> bytes:
+    """A radiograph with each lung outlined and tinted: the patient's right in `RIGHT`, the left in `LEFT`.
+
+    Args:
+        pixels: grey ``float32 [rows, columns]`` in [0, 1], 0 black.
+        right, left: ``bool [rows, columns]`` on the same pixels; either may be empty.
+        longest: longest side of the result in pixels, at least 96; the picture is enlarged or reduced to it.
+
+    Returns:
+        A PNG in colour. Lines are 3 pixels wide at 1024, never under 2, and grow with the picture.
+
+    Raises:
+        ValueError: the arrays are not of one shape with two dimensions, or `longest` is too small.
+    """
+    canvas = _canvas(pixels, (right, left), longest)
+    for mask, colour in ((right, RIGHT), (left, LEFT)):
+        canvas = _outlined(canvas, mask, colour, _FILL)
+    return _png(canvas)
+
+
+def panels(pixels: Grey, truth: Mask, mask: Mask, longest: int = 384) -> bytes:
+    """Three pictures side by side: the true outline, the one drawn by a model, and where they differ.
+
+    The third tints faintly what both call lung; `MISSED` is lung in the truth alone, `ADDED` in `mask` alone.
+
+    Args:
+        pixels: grey ``float32 [rows, columns]`` in [0, 1], 0 black.
+        truth, mask: ``bool [rows, columns]`` on the same pixels; either may be empty.
+        longest: longest side of each picture in pixels, at least 96.
+
+    Returns:
+        A PNG in colour, three pictures and two gaps wide.
+
+    Raises:
+        ValueError: the arrays are not of one shape with two dimensions, or `longest` is too small.
+    """
+    canvas = _canvas(pixels, (truth, mask), longest)
+    differing = canvas
+    for part, colour, strength in (
+        (truth & mask, _GAP, _AGREED), (truth & ~mask, MISSED, _DIFFERS), (mask & ~truth, ADDED, _DIFFERS),
+    ):  # fmt: skip
+        differing = _tinted(differing, _scaled(part, canvas.size), colour, strength)
+    shown = (_outlined(canvas, truth, TRUTH, _FILL), _outlined(canvas, mask, DRAWN, _FILL), differing)
+    gap = max(2, longest // 64)
+    width, height = canvas.size
+    sheet = Image.new("RGB", (3 * width + 2 * gap, height), _GAP)
+    for place, picture in enumerate(shown):
+        sheet.paste(picture, (place * (width + gap), 0))
+    return _png(sheet)
+
+
+def _canvas(pixels: Grey, masks: tuple[Mask, Mask], longest: int) -> Image.Image:
+    """The radiograph in grey, as a colour picture of the size asked for."""
+    shapes = {pixels.shape, *(mask.shape for mask in masks)}
+    if len(shapes) != 1 or pixels.ndim != 2 or not pixels.size:
+        raise ValueError(f"expected a picture and two masks of one shape [rows, columns], got {shapes}")
+    if longest < _FINEST:
+        raise ValueError(f"longest is {longest}, expected at least {_FINEST} pixels")
+    rows, columns = pixels.shape
+    scale = longest / max(rows, columns)
+    size = max(1, round(columns * scale)), max(1, round(rows * scale))
+    levels = np.rint(np.clip(np.nan_to_num(pixels), 0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC).convert("RGB")
+
+
+def _scaled(mask: Mask, size: tuple[int, int]) -> Image.Image:
+    """The mask at a picture's size, its edges soft where it was enlarged or reduced."""
+    return Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).resize(size, Image.Resampling.BICUBIC)
+
+
+def _tinted(canvas: Image.Image, where: Image.Image, colour: str, strength: float) -> Image.Image:
+    return Image.composite(
+        Image.new("RGB", canvas.size, colour), canvas, where.point([round(level * strength) for level in range(256)])
+    )
+
+
+def _outlined(canvas: Image.Image, mask: Mask, colour: str, fill: float) -> Image.Image:
+    """The picture with `mask` tinted and a line along the inside of its edge."""
+    if not mask.any():
+        return canvas
+    shape = _solid(mask, canvas.size)
+    # beyond the picture there is no lung, so that a lung cut by its edge is closed along it
+    inside = outside = np.pad(np.asarray(shape), 1)
+    for _ in range(max(2, round(max(canvas.size) / 400))):
+        inside = ~_spread(~inside)
+    line = outside - inside
+    lines, seams = (Image.fromarray(np.ascontiguousarray(band[1:-1, 1:-1])) for band in (line, _spread(line)))
+    picture = _tinted(canvas, shape, colour, fill)
+    return _tinted(_tinted(picture, seams, _SEAM, 0.55), lines, colour, 1.0)
+
+
+def _spread(levels: Levels) -> Levels:
+    """The largest level among each pixel and its eight neighbours."""
+    for _ in range(2):
+        spread = levels.copy()
+        np.maximum(spread[1:], levels[:-1], out=spread[1:])
+        np.maximum(spread[:-1], levels[1:], out=spread[:-1])
+        levels = spread.T
+    return levels
+
+
+def _solid(mask: Mask, size: tuple[int, int]) -> Image.Image:
+    """The mask at a picture's size with smooth edges one pixel soft, whatever it was enlarged from."""
+    shape = _scaled(mask, size)
+    enlarged = max(size) / max(mask.shape)
+    if enlarged <= 1:
+        return shape
+    shape = shape.filter(ImageFilter.GaussianBlur(enlarged / 2))
+    steep = max(1.0, enlarged)
+    return shape.point([round(min(255.0, max(0.0, (level - 127.5) * steep + 127.5))) for level in range(256)])
+
+
+def _png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
