@@ -213,6 +213,8 @@ def test_kermany_takes_masks_from_a_folder_laid_out_alike(tmp_path: Path) -> Non
         CHILDREN[3]: "test/PNEUMONIA/person9_virus_1.png",
     }
     assert {s.mask for s in without.samples} == {None}
+    beside = kermany.load(kermany.Options(root=images, masks=Path("../masks")))
+    assert [s.mask and s.mask.resolve() for s in beside.samples] == [s.mask for s in found.samples]
     # a classifier trained without masks is judged on the same data where they are there
     assert found.digest == without.digest
     assert found.notes[:-1] == without.notes and "2 of 4 images have a lung mask" in found.notes[-1]

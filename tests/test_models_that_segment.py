@@ -66,6 +66,10 @@ def test_a_picture_becomes_a_vector_a_deep_map_and_a_fine_map(name: str, size: i
 @pytest.mark.parametrize("name", MEMBERS)
 def test_every_weight_learns_from_the_fine_map_and_none_of_the_decoder_from_the_vector(name: str) -> None:
     backbone, _ = built(name)
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            if not parameter.any():  # residual blocks that start as nothing pass no gradient on at first
+                parameter.fill_(0.5)
     backbone.train()
     backbone.maps(torch.rand(2, 1, 32, 32))[1].square().mean().backward()
     still = [n for n, p in backbone.named_parameters() if p.grad is None or not p.grad.any()]
@@ -282,8 +286,22 @@ def test_pretrained_weights_that_cannot_be_fetched_are_an_error(monkeypatch: pyt
             "size = 96 or 128",
         ),
         ("encoder_unet", {"backbone": "resnet18", "weights": "none"}, 20, "no multiple of that", "size = 32"),
-        ("encoder_unet", {"backbone": "vit_tiny_patch16_224", "weights": "none"}, 64, "do not halve", "resnet18"),
-        ("encoder_unet", {"backbone": "sequencer2d_s", "weights": "none"}, 64, "gives no maps", "resnet18"),
+        (
+            "encoder_unet",
+            {"backbone": "vit_tiny_patch16_224", "weights": "none"},
+            64,
+            "1/16, 1/16, 1/16 of",
+            "resnet18",
+        ),
+        ("encoder_unet", {"backbone": "sequencer2d_s", "weights": "none"}, 64, "1/7, 1/14, 1/14 of", "resnet18"),
+        ("encoder_unet", {"backbone": "pit_ti_224", "weights": "none"}, 64, "1/8, 1/16, 1/32 of", "resnet18"),
+        (
+            "encoder_unet",
+            {"backbone": "nest_tiny", "weights": "none"},
+            64,
+            "halves the side 4 times, fewer than the decoder's 5 levels",
+            "give model.decoder 4 widths",
+        ),
     ],
 )
 def test_what_a_member_cannot_take_is_refused(
@@ -293,6 +311,15 @@ def test_what_a_member_cannot_take_is_refused(
     with pytest.raises(UsageError) as caught:
         member.build(member.Options(**options), 1, size)
     assert says in caught.value.message and hint in caught.value.hint
+
+
+def test_a_backbone_that_gives_a_vector_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def headless(name: str, **_: Any) -> None:
+        raise RuntimeError(f"features_only not implemented for {name}")
+
+    monkeypatch.setattr(timm, "create_model", headless)
+    with pytest.raises(UsageError, match="'resnet18' gives no maps, only a vector"):
+        encoder("resnet18")
 
 
 def test_an_unknown_backbone_is_refused_with_the_nearest_name() -> None:

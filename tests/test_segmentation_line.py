@@ -248,9 +248,9 @@ def test_attention_averages_where_the_network_sees_lungs(hybrid: Bundle) -> None
     assert network.attention
     deep, pixels = torch.zeros(1, 3, 2, 2), torch.full((1, 1, 8, 8), -20.0)
     deep[0, :, 0, 0] = 1.0
-    even = network._pooled(deep, pixels)
+    even = network.pooled(deep, pixels)
     pixels[:, :, :4, :4] = 20.0
-    looking = network._pooled(deep, pixels)
+    looking = network.pooled(deep, pixels)
     assert torch.allclose(even, torch.full((1, 3), 0.25), atol=1e-4)
     assert torch.allclose(looking, torch.full((1, 3), 1.05 / 1.2), atol=1e-4)
 

@@ -36,7 +36,7 @@ def made_rows(n: int, *, spacing: bool = True) -> tuple[Overlap, ...]:
             Overlap(
                 id=EVIL if i == 0 else f"set/i{i}.png", dice=dice, iou=dice / (2 - dice), precision=dice + 0.004,
                 recall=dice - 0.004, accuracy=0.5 + dice / 2, hd95=200 * (1 - dice),
-                hd95_mm=80 * (1 - dice) if spacing and i % 3 else None, right_dice=dice + 0.003,
+                hd95_mm=80 * (1 - dice) if spacing and i % 3 == 0 else None, right_dice=dice + 0.003,
                 left_dice=None if i == 1 else dice - 0.005, raw_dice=dice - 0.01 * (i % 4 == 0),
             )
         )  # fmt: skip
@@ -48,8 +48,8 @@ def estimate(values: list[float]) -> Estimate:
     return Estimate(value=middle, low=middle - half, high=middle + half, n=len(values), method="patient_bootstrap")
 
 
-def made_figures(n: int = 60, *, spacing: bool = True, **rule: object) -> SegmentationFigures:
-    rows = made_rows(n, spacing=spacing)
+def made_figures(count: int = 60, *, spacing: bool = True, **rule: object) -> SegmentationFigures:
+    rows = made_rows(count, spacing=spacing)
 
     def mean(name: str) -> Estimate:
         return estimate([value for row in rows if (value := getattr(row, name)) is not None])
@@ -65,13 +65,13 @@ def made_figures(n: int = 60, *, spacing: bool = True, **rule: object) -> Segmen
     }
     pooled = {name: mean(name) for name in names[:5]}
     pooled |= {
-        "precision": Estimate(value=0.9712, low=0.96, high=0.98, n=n),
-        "recall": Estimate(value=0.9699, low=0.96, high=0.98, n=n),
+        "precision": Estimate(value=0.9712, low=0.96, high=0.98, n=count),
+        "recall": Estimate(value=0.9699, low=0.96, high=0.98, n=count),
     }
     return SegmentationFigures(
         outline=Outline(**{**told, **rule}),
-        images=n,
-        patients=n // 2,
+        images=count,
+        patients=count // 2,
         mean={name: mean(name) for name in names},
         pooled=pooled,
         raw={"dice": mean("raw_dice"), "iou": mean("iou"), "hd95": mean("hd95")},
@@ -108,12 +108,13 @@ def page(kind: str) -> str:
     figures = made_figures(spacing=kind != "pixels")
     if kind == "both":
         both = made_report(task="classify+segment", segmentation=figures)
-        return report_page(both, history=HISTORY, thumbnails={EVIL: thumbnail()}, panels=made_panels(figures))
+        return report_page(both, thumbnails={EVIL: thumbnail()}, panels=made_panels(figures))
     if kind == "pixels":
         return report_page(alone(figures), language="fr")
     return report_page(alone(figures), history=DRAWN_HISTORY, panels=made_panels(figures))
 
 
+@cache
 def words(kind: str) -> str:
     return " ".join("".join(Parsed(page(kind)).words).split())
 
@@ -152,15 +153,10 @@ def test_a_segmenters_page_shows_nothing_of_classification() -> None:
 def test_a_hybrids_page_tells_the_finding_first_then_the_lungs() -> None:
     text = words("both")
     order = ["Finding: pneumonia", "AUROC", "Mean Dice", "What this means", "By label", "What the outlines are worth"]
-    order += [
-        "The worst outlines",
-        "Typical outlines",
-        "From probabilities to a mask",
-        "Training",
-        "Where it comes from",
-    ]
-    places = [text.index(sentence) for sentence in order]
-    assert places == sorted(places)
+    order += ["The worst outlines", "Typical outlines", "From probabilities to a mask", "Where it comes from"]
+    place = 0
+    for sentence in order:
+        place = text.index(sentence, place)
 
 
 def test_page_says_what_the_figures_mean_in_both_languages() -> None:
@@ -295,8 +291,9 @@ def test_values_carry_their_units() -> None:
 def test_plots_are_deterministic_and_bear_no_images(draw: object) -> None:
     rows, marked = made_rows(60), {row.id for row in made_rows(60)[:10]}
     assert callable(draw)
-    assert draw(rows, marked, FR) == draw(rows, marked, FR)
-    assert "montrées plus bas" in draw(rows, marked, FR)
+    drawn = draw(rows, marked, FR)
+    assert drawn == draw(rows, marked, FR)
+    assert "montrées plus bas" in drawn
     perfect = made_rows(1)[0].model_copy(update={"dice": 1.0, "hd95": 0.0, "right_dice": 1.0, "left_dice": 1.0})
     assert "<svg" in draw([perfect], set(), EN)
     assert "not enough images" in draw([], set(), EN)

@@ -8,8 +8,10 @@ import pytest
 
 import laennec as ln
 from laennec import shelf, studying
+from laennec.card import Limits
 from laennec.errors import UnknownName, UsageError
-from laennec.studies import Study, replaced
+from laennec.studies import Export, Run, Study, replaced
+from laennec.summing import Done, Step
 from tiny_studies import NARROW, WIDE, asked, recipe_file
 
 
@@ -30,6 +32,7 @@ def test_a_study_is_one_strict_file(recipe: Path, tmp_path: Path) -> None:
         ("[[runs]]\nname = 'b'\nrecipe = 'x'\nnotes = 'n'", "did you mean 'note'"),
         ("[[runs]]\nname = 'b'\nrecipe = 'x'\nreported = {acuracy = 0.9}", "did you mean 'accuracy'"),
         ("[[runs]]\nname = 'b'\nrecipe = 'x'\nreported = {accuracy = 94.0}", "less than or equal to 1"),
+        ("[[runs]]\nname = 'b'\nrecipe = 'x'\nreported = {iou = 82.0}", "less than or equal to 1"),
         ("[[runs]]\nname = 'a'\nrecipe = 'x'", "same name"),
         ("[[runs]]\nname = '../b'\nrecipe = 'x'", "runs.1.name"),
         ("[[runs]]\nname = 'b'", "give the run a recipe"),
@@ -88,10 +91,28 @@ def test_an_earlier_run_in_braces_is_its_folder(recipe: Path, tmp_path: Path) ->
     assert replaced(kept, lambda _: pytest.fail("replaced")) == kept
 
 
+def test_the_limits_of_an_export_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Seen(Exception):
+        pass
+
+    def seen(*_: object, limits: Limits, **__: object) -> None:
+        raise Seen(limits)
+
+    monkeypatch.setattr(studying, "export", seen)
+    how = Export(auroc_lost=0.1, flipped=0.2, ece_gained=0.3, dice_lost=0.4)
+    run = Run(name="b", export=how, of="a")
+    parent = Done(None, None, (), None)  # type: ignore[arg-type]  neither is looked at
+    place = studying._Place(Path("out"), (), None, "en", (), "s")
+    with pytest.raises(Seen) as caught:
+        studying._run(Step(run, None, Path("out/b"), None, ("a",)), {"a": parent}, place)
+    assert caught.value.args[0] == Limits(auroc_lost=0.1, flipped=0.2, ece_gained=0.3, dice_lost=0.4)
+
+
 def test_every_shipped_study_reads_and_its_recipes_fit() -> None:
     found = shelf.studies()
     assert {"r1-kermany", "r2-three-class", "r3-mobilenet-inception", "r4-freezing"} <= {s.name for s in found}
     assert {"r1-kermany-small", "r3-kermany-small", "r4-kermany-small"} <= {s.name for s in found}
+    assert {"r3-hybrid", "r4-segmentation"} <= {s.name for s in found}
     for listed in found:
         study = Study.read(listed.path)
         assert study.question_fr and study.title_fr

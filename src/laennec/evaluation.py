@@ -18,13 +18,14 @@ from laennec.errors import ImageError, LaennecError
 from laennec.outputs import Outputs
 from laennec.page import Language
 from laennec.preprocess import Preprocess
+from laennec.recipe import Data
 from laennec.results import Epoch, Mistake, Report
 from laennec.runtime import infer, start
-from laennec.samples import PartName
 from laennec.segmentation import SegmentationFigures
 from laennec.trackers import Run
 from laennec.version import VERSION
 
+EXTERNAL = "external"
 _PICTURES = 12
 _THUMBNAIL = Preprocess(size=224, resize="pad")
 
@@ -34,29 +35,34 @@ def evaluate(
     split: str = "test",
     *,
     root: str | Path | None = None,
+    on: Data | None = None,
     language: Language = "en",
     trackers: Sequence[str] = (),
     experiment: str = "",
 ) -> Report:
-    """Judge a bundle on one part of the split it was made with; write ``report.json`` and ``report.html`` beside it.
+    """Judge a bundle on one part of the split it was made with, or on another data set; write ``report.json`` and
+    ``report.html`` beside it.
 
     Args:
         bundle: an opened bundle or its folder.
         split: ``test``, ``val`` or ``train``.
         root: where the data lies now, if it moved since the training.
+        on: another data set to judge on, all of it, instead of `split`; the report's part is then ``external``.
+            Whether its patients are strangers to the model nobody checks here.
         language: of the page when it opens: ``en`` or ``fr``; both are in it.
         trackers: of the training, to be told of the report.
         experiment: as in the training.
 
     Raises:
-        UsageError: the data is not there, or is not what the bundle was made with.
+        UsageError: the data is not there, or is not what the bundle was made with; another data set has other labels,
+            or is the one the model was trained on.
     """
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    feed = loader.reload(bundle, (split,), root)
-    part = feed.part(split)
+    feed = loader.reload(bundle, (split,), root) if on is None else loader.outside(bundle, on)
+    part = feed.part(split if on is None else "test")
     given = infer(start(bundle), part, bundle.name)
-    report = _report(bundle, feed, part, split, given)
-    folder = report_folder(bundle, split)
+    report = _report(bundle, feed, part, split if on is None else EXTERNAL, given)
+    folder = report_folder(bundle, split if on is None else f"on-{feed.collection.name}")
     storage.write_json(folder / "report.json", report.model_dump(mode="json"))
     storage.write_bytes(
         folder / "report.html",
@@ -129,7 +135,7 @@ def _report(bundle: Bundle, feed: loader.Feed, part: loader.Part, split: str, gi
         citation=feed.collection.citation,
         split_digest=feed.split.digest,
         split_how=feed.split.how,
-        part=cast(PartName, split),
+        part=cast(Any, split),
         refused=part.refused,
         notes=feed.collection.notes,
         made=datetime.now(UTC).isoformat(timespec="seconds"),

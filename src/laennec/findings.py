@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from statistics import fmean, stdev
 from typing import Literal
+
+from pydantic import Field
 
 from laennec.estimates import Estimate
 from laennec.noun import Noun
 from laennec.results import ClassFigures, Epoch
 from laennec.samples import PartName
+from laennec.segmentation import SegmentationFigures
+
+# Of masks, means over images; the accuracy of pixels is left out, as its name is that of the decisions'.
+MASKS = ("dice", "iou", "precision", "recall", "hd95", "hd95_mm")
 
 
 class Trial(Noun):
@@ -18,6 +25,9 @@ class Trial(Noun):
     Attributes:
         seed: of the training; None where the recipe's own was taken.
         folder: the bundle's, inside the study's.
+        labels, metrics, per_class, confusion, roc, threshold: of the decisions; empty where none are made.
+        segmentation: of the masks, without the single images' rows; None where none are made.
+        dices: each image's Dice, rising.
         learning: parameters that learned, by phase.
         seconds: of its training; of an export, its parent's.
         history: the training's epochs; none for an export.
@@ -26,12 +36,14 @@ class Trial(Noun):
     seed: int | None
     folder: str
     bundle_digest: str
-    labels: tuple[str, ...]
-    metrics: dict[str, Estimate]
-    per_class: tuple[ClassFigures, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    roc: tuple[tuple[float, float], ...]
-    threshold: float
+    labels: tuple[str, ...] = ()
+    metrics: dict[str, Estimate] = Field(default_factory=dict)
+    per_class: tuple[ClassFigures, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    roc: tuple[tuple[float, float], ...] = ()
+    threshold: float | None = None
+    segmentation: SegmentationFigures | None = None
+    dices: tuple[float, ...] = ()
     history: tuple[Epoch, ...]
     epochs: int
     kept_epoch: int
@@ -42,28 +54,44 @@ class Trial(Noun):
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch of the highest validation AUROC, counted from 1; the first of equals."""
+        """The epoch of the highest validation AUROC, or Dice of masks alone, from 1; the first of equals."""
         areas = [epoch.val_auroc for epoch in self.history]
+        if not any(area is not None for area in areas):
+            areas = [epoch.val_dice for epoch in self.history]
         known = [area for area in areas if area is not None]
         return areas.index(max(known)) + 1 if known else None
 
+    @property
+    def figures(self) -> dict[str, Estimate]:
+        """`metrics`, and of the masks the means over images named in `MASKS`."""
+        if self.segmentation is None:
+            return self.metrics
+        mean = self.segmentation.mean
+        return self.metrics | {name: mean[name] for name in MASKS if name in mean}
+
 
 class Against(Noun):
-    """A run held against the reference on the same images.
+    """A run held against the reference on the same images, in what both answer; the rest is None.
 
     Attributes:
         auroc: the run's AUROC less the reference's; of several seeds, of their means.
-        auroc_p, decisions_p: p values of the paired tests (DeLong; McNemar, of the first seed).
-        auroc_holm, decisions_holm: the same, corrected for the number of runs tested.
+        dice: the run's mean Dice less the reference's, over the images both have a truth for; of several seeds, of
+            their means.
+        auroc_p, decisions_p, dice_p: p values of the paired tests (DeLong; McNemar, of the first seed; Wilcoxon's
+            signed ranks of the images' Dice).
+        auroc_holm, decisions_holm, dice_holm: the same, corrected for the number of runs tested.
         flipped: share of images decided otherwise (first seed).
     """
 
-    auroc: Estimate
-    auroc_p: float
-    decisions_p: float
-    auroc_holm: float
-    decisions_holm: float
-    flipped: float
+    auroc: Estimate | None = None
+    auroc_p: float | None = None
+    decisions_p: float | None = None
+    auroc_holm: float | None = None
+    decisions_holm: float | None = None
+    flipped: float | None = None
+    dice: Estimate | None = None
+    dice_p: float | None = None
+    dice_holm: float | None = None
 
 
 class Speed(Noun):
@@ -107,7 +135,15 @@ class RunFound(Noun):
 
     def figure(self, name: str) -> Estimate:
         """A metric over the trials: of one its estimate, of several their mean, which has no interval."""
-        known = [trial.metrics[name] for trial in self.trials if name in trial.metrics]
+        return self._over([trial.figures for trial in self.trials], name)
+
+    def pooled(self, name: str) -> Estimate:
+        """A figure of the masks over all pixels of all images together, over the trials as in `figure`."""
+        return self._over([t.segmentation.pooled for t in self.trials if t.segmentation is not None], name)
+
+    @staticmethod
+    def _over(trials: Sequence[Mapping[str, Estimate]], name: str) -> Estimate:
+        known = [figures[name] for figures in trials if name in figures]
         values = [estimate.value for estimate in known if estimate.value is not None]
         if len(known) == 1:
             return known[0]
@@ -117,9 +153,19 @@ class RunFound(Noun):
 
     def spread(self, name: str) -> float | None:
         """Standard deviation of a metric between seeds; None of fewer than two."""
-        values = [trial.metrics[name].value for trial in self.trials if name in trial.metrics]
+        values = [trial.figures[name].value for trial in self.trials if name in trial.figures]
         known = [value for value in values if value is not None]
         return stdev(known) if len(known) > 1 else None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it decides about a finding."""
+        return any(trial.metrics for trial in self.trials)
+
+    @property
+    def segments(self) -> bool:
+        """Whether its masks were held against the truth."""
+        return any(trial.segmentation is not None for trial in self.trials)
 
 
 class Ground(Noun):
@@ -129,6 +175,8 @@ class Ground(Noun):
         runs: their names.
         other: why these runs are shown apart: other labels or images, or another split.
         images, patients: by part of the split.
+        masks: images with a true mask by part, where any run makes masks.
+        labels, positive, positives, of_labels: empty where no run decides.
         positives: test images with the finding.
     """
 
@@ -145,6 +193,7 @@ class Ground(Noun):
     positive: tuple[str, ...]
     images: dict[str, int]
     patients: dict[str, int]
+    masks: dict[str, int] = Field(default_factory=dict)
     positives: int
     of_labels: dict[str, int]
 

@@ -15,7 +15,7 @@ from laennec.bundle import Bundle
 from laennec.card import DataSeen
 from laennec.errors import UsageError
 from laennec.outputs import MASKS
-from laennec.recipe import Recipe
+from laennec.recipe import Data, Recipe
 from laennec.results import Refused
 from laennec.samples import PART_NAMES, Collection, Sample, Split, patients_of
 from laennec.split import part as draw_split
@@ -204,6 +204,29 @@ def reload(bundle: Bundle, parts: Sequence[str], root: str | Path | None = None)
         raise UsageError(error.message, f"{error.hint}; if the data moved, give --root FOLDER") from error
     check_same_data(bundle, feed.collection, feed.split, parts)
     return feed
+
+
+def outside(bundle: Bundle, data: Data) -> Feed:
+    """Another data set as the bundle reads pictures, all of it as the test part.
+
+    Raises:
+        UsageError: it is the data set the bundle was made with, or has other labels than the bundle answers with.
+    """
+    recipe, card = bundle.recipe.replace(data=data.model_dump(mode="json")), bundle.card
+    member = family.member("datasets", recipe.data.name)
+    collection = member.load(member.Options.model_validate(recipe.data.options))
+    if collection.digest == card.data.collection_digest:
+        raise UsageError(
+            f"'{collection.name}' is the data set '{bundle.name}' was made with", "take its test part: --split test"
+        )
+    if card.classifies and collection.labels != card.labels:
+        raise UsageError(
+            f"'{collection.name}' has the labels {', '.join(collection.labels.names)}, '{bundle.name}' answers with "
+            f"{', '.join(card.labels.names)}",
+            "take a data set with the same labels",
+        )
+    split = Split(train=(), val=(), test=tuple(sample.id for sample in collection.samples), how="all of it", seed=0)
+    return decode(recipe, collection, split, ("test",))
 
 
 def content_digest(samples: Sequence[Sample]) -> str:

@@ -78,12 +78,12 @@ class Network(nn.Module):
             return Logits(self.head(self.features(grey)))
         deep, fine = self.backbone.maps(self.scaled(grey))
         pixels = self.outline(fine)
-        labels = self.head(self._pooled(deep, pixels)) if self.classifies else None
+        labels = self.head(self.pooled(deep, pixels)) if self.classifies else None
         if pixels.shape[-1] != self.size:
             pixels = nn.functional.interpolate(pixels, (self.size, self.size), mode="bilinear", align_corners=False)
         return Logits(labels, pixels)
 
-    def _pooled(self, deep: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    def pooled(self, deep: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
         """The deep map averaged to ``[n, features]``; with attention, each place weighted by the lung it holds.
 
         The weight is learned from masks alone: no gradient flows back through it.

@@ -75,7 +75,8 @@ def lungs(bundle: Bundle, answer: Prediction, shape: tuple[int, ...]) -> tuple[_
     if card.outline is None or answer.mask is None:
         raise UsageError(f"'{bundle.name}' outlines nothing", "take a bundle of the task segment or classify+segment")
     placed = masks.placed(answer.mask, (shape[0], shape[1]), card.preprocess.resize)
-    return masks.parted(placed >= masks.level(card.outline))
+    right, left = masks.parted(placed >= masks.level(card.outline))
+    return (left, right) if answer.image.get("mirrored") else (right, left)
 
 
 def _png(numbers: NDArray[np.uint8]) -> bytes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from laennec import intervals
 from laennec.errors import extra
+from laennec.estimates import Estimate
 from laennec.findings import Against
 from laennec.results import Report
 from laennec.segmentation import SegmentationFigures
@@ -29,14 +31,11 @@ def paired(first: Report, other: Report) -> dict[str, float]:
 
 
 def _masks(first: SegmentationFigures, other: SegmentationFigures) -> dict[str, float]:
-    with extra("eval"):
-        from scipy.stats import wilcoxon
     rows = [{row.id: row.dice for row in figures.rows if row.dice is not None} for figures in (first, other)]
     gains = np.array([rows[1][id_] - rows[0][id_] for id_ in sorted(rows[0].keys() & rows[1].keys())])
     if not len(gains):
         return {}
-    p = float(wilcoxon(gains).pvalue) if np.any(gains) else 1.0
-    return {"dice_wilcoxon": p, "dice_difference": float(gains.mean())}
+    return {"dice_wilcoxon": _signed_ranks(gains), "dice_difference": float(gains.mean())}
 
 
 def _decisions(first: Report, other: Report) -> dict[str, float]:
@@ -50,35 +49,66 @@ def _decisions(first: Report, other: Report) -> dict[str, float]:
     }
 
 
-def against(reference: Sequence[Report], others: Sequence[Sequence[Report]]) -> list[Against]:
+def against(reference: Sequence[Report], others: Sequence[Sequence[Report]]) -> list[Against | None]:
     """Each of `others` against the reference, its p values corrected for their number by Holm's method.
 
     Args:
         reference: the reports of the reference, one per seed.
         others: the same of each other run, all of the same images.
 
-    The areas of several seeds are averaged; decisions are those of each run's first seed.
+    The areas of several seeds are averaged, and so is each image's Dice; decisions are those of each run's first seed.
+    The interval of the Dice's difference resamples images. What one of both does not answer stays None, and a run
+    that answers nothing the reference does is None itself.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for reports in others:
-        truth, scores = _scores([*reference, *reports])
-        of_reference, of_run = scores[: len(reference)], scores[len(reference) :]
-        difference = intervals.delong_difference(truth, of_reference, of_run)
-        p = intervals.delong_paired(truth, of_reference, of_run)
-        found.append((difference, p, paired(reference[0], reports[0])))
-    corrected = intervals.holm([p for _, p, _ in found])
-    decisions = intervals.holm([tests["decisions_mcnemar"] for _, _, tests in found])
-    return [
-        Against(
-            auroc=difference,
-            auroc_p=p,
-            auroc_holm=area,
-            decisions_p=tests["decisions_mcnemar"],
-            decisions_holm=decided,
-            flipped=tests["flipped"],
-        )
-        for (difference, p, tests), area, decided in zip(found, corrected, decisions, strict=True)
+        both, tests = [*reference, *reports], paired(reference[0], reports[0])
+        told: dict[str, Any] = {}
+        if all(report.operating_point is not None for report in both):
+            truth, scores = _scores(both)
+            of_reference, of_run = scores[: len(reference)], scores[len(reference) :]
+            told["auroc"] = intervals.delong_difference(truth, of_reference, of_run)
+            told["auroc_p"] = intervals.delong_paired(truth, of_reference, of_run)
+            told |= {"decisions_p": tests["decisions_mcnemar"], "flipped": tests["flipped"]}
+        ids, dices = _dices(both)
+        if ids:
+            gains = dices[len(reference) :].mean(axis=0) - dices[: len(reference)].mean(axis=0)
+            told |= {"dice": _mean_gain(gains, ids), "dice_p": _signed_ranks(gains)}
+        found.append(told)
+    for name in ("auroc", "decisions", "dice"):
+        having = [told for told in found if f"{name}_p" in told]
+        corrected = intervals.holm([told[f"{name}_p"] for told in having])
+        for told, p in zip(having, corrected, strict=True):
+            told[f"{name}_holm"] = p
+    return [Against(**told) if told else None for told in found]
+
+
+def _dices(reports: Sequence[Report]) -> tuple[list[str], np.ndarray]:
+    """Ids [n] of the images whose Dice all reports have, and their Dice ``[reports, n]``; empty where one has none."""
+    rows = [
+        {row.id: row.dice for row in report.segmentation.rows if row.dice is not None}
+        for report in reports
+        if report.segmentation is not None
     ]
+    ids = sorted(set.intersection(*(set(row) for row in rows))) if len(rows) == len(reports) else []
+    return ids, np.array([[row[id_] for id_ in ids] for row in rows])
+
+
+def _mean_gain(gains: np.ndarray, ids: Sequence[str]) -> Estimate:
+    """The mean of differences [n] with its interval."""
+
+    def mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+        return np.asarray(weights @ values / weights.sum(axis=1))
+
+    low, high = intervals.patient_bootstrap(mean, gains, patients=ids)
+    return Estimate(value=float(gains.mean()), low=low, high=high, n=len(ids), method="image_bootstrap")
+
+
+def _signed_ranks(gains: np.ndarray) -> float:
+    """Two-sided p value that differences [n] lie around 0; 1 where there are none."""
+    with extra("eval"):
+        from scipy.stats import wilcoxon
+    return float(wilcoxon(gains).pvalue) if np.any(gains) else 1.0
 
 
 def _scores(reports: Sequence[Report]) -> tuple[np.ndarray, np.ndarray]:

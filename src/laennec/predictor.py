@@ -279,7 +279,8 @@ class Predictor:
         outline = self.bundle.card.outline
         assert outline is not None  # noqa: S101  opening a bundle that segments checks it
         shape = (int(done["height"]), int(done["width"]))
-        return masks.lungs_of(levels, outline, shape, self.bundle.card.preprocess.resize, images.spacing_of(done))
+        found = masks.lungs_of(levels, outline, shape, self.bundle.card.preprocess.resize, images.spacing_of(done))
+        return found.model_copy(update={"right": found.left, "left": found.right}) if done.get("mirrored") else found
 
     def _predictions(self, stretch: Stretch) -> Iterator[Prediction | Refused]:
         read = 0

@@ -199,6 +199,19 @@ class Recipe(Section):
         return digest(self.model_dump(mode="json"))
 
 
+def data_of(name: str, options: Sequence[str]) -> Data:
+    """A data set by name with options ``key=value``, as a recipe's ``[data]`` would name it.
+
+    Raises:
+        UnknownName: there is no such data set.
+        UsageError: it takes no such option, or not that value.
+    """
+    values: dict[str, Any] = {"name": name}
+    for option in options:
+        apply_change(values, option)
+    return Data.model_validate(_choice("datasets", values))
+
+
 def from_toml(path: str | Path, what: str) -> dict[str, Any]:
     """The values of a TOML file; where it gives no ``name``, that is the file's, other signs made hyphens.
 

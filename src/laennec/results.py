@@ -133,7 +133,7 @@ class Report(Noun):
     citation: str
     split_digest: str
     split_how: str
-    part: Literal["train", "val", "test"]
+    part: Literal["train", "val", "test", "external"]
     labels: tuple[str, ...] = ()
     positive: tuple[str, ...] = ()
     images: int

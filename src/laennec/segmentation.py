@@ -1,8 +1,8 @@
 """What is said of lungs that were outlined: the rule that makes a mask, one radiograph's lungs, and how masks overlap.
 
 Nouns only; `laennec.masks` applies the rule and `laennec.overlaps` measures. Left and right are the patient's: on a
-frontal radiograph as it is hung, the right lung lies on the left of the picture. Nothing here can tell a picture that
-was mirrored.
+frontal radiograph as it is hung, the right lung lies on the left of the picture. A DICOM file that says otherwise (its
+Patient Orientation begins with R) is believed; any other picture that was mirrored cannot be told.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ class Reported(Section):
 
     Attributes:
         auroc, accuracy, sensitivity, specificity, f1_macro: shares in [0, 1], on whatever data the report took.
+        dice, iou, precision, recall: the same, of masks; what a report calls the F1 of pixels is their Dice.
         seconds: time of its training.
     """
 
@@ -32,6 +33,10 @@ class Reported(Section):
     sensitivity: float | None = Field(default=None, ge=0.0, le=1.0)
     specificity: float | None = Field(default=None, ge=0.0, le=1.0)
     f1_macro: float | None = Field(default=None, ge=0.0, le=1.0)
+    dice: float | None = Field(default=None, ge=0.0, le=1.0)
+    iou: float | None = Field(default=None, ge=0.0, le=1.0)
+    precision: float | None = Field(default=None, ge=0.0, le=1.0)
+    recall: float | None = Field(default=None, ge=0.0, le=1.0)
     seconds: float | None = Field(default=None, gt=0.0)
 
     def figures(self) -> dict[str, float]:
@@ -48,6 +53,7 @@ class Export(Section):
         auroc_lost: largest validation AUROC the gate lets go.
         flipped: largest share of flipped validation decisions.
         ece_gained: largest calibration error the gate lets come in.
+        dice_lost: largest validation Dice of the masks the gate lets go.
     """
 
     backend: str = "onnxruntime"
@@ -55,6 +61,7 @@ class Export(Section):
     auroc_lost: float = Field(default=0.002, ge=0.0, le=1.0)
     flipped: float = Field(default=0.01, ge=0.0, le=1.0)
     ece_gained: float = Field(default=0.01, ge=0.0, le=1.0)
+    dice_lost: float = Field(default=0.003, ge=0.0, le=1.0)
 
 
 class Run(Section):

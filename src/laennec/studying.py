@@ -160,7 +160,7 @@ def _run(step: Step, done: dict[str, Done], place: _Place) -> Done:
             how.precision,
             out=step.folder,
             root=place.root,
-            limits=Limits(auroc_lost=how.auroc_lost, flipped=how.flipped, ece_gained=how.ece_gained),
+            limits=Limits(**how.model_dump(include=set(Limits.model_fields))),
         )
     trackers, experiment = place.trackers, place.experiment
     report = judged(bundle, "test", root=place.root, language=place.language, trackers=trackers, experiment=experiment)

@@ -28,6 +28,7 @@ from laennec.version import VERSION
 
 # Keys that tell where something lies or what it is called, not what a run is.
 _UNTOLD = {"name", "description", "data.root"}
+_FOLDERS = {"teacher.bundle", "data.masks"}  # told by their last name alone
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def sum_up(
         done: finished steps by their folder's name.
         failures: those that ended badly, by their folder's name.
     """
-    finished = {
+    finished: dict[str, list[tuple[Step, Done]]] = {
         run.name: [(step, done[step.folder.name]) for step in steps if step.run is run and step.folder.name in done]
         for run in study.runs
     }
@@ -153,7 +154,9 @@ def _trial(step: Step, end: Done) -> Trial:
         per_class=report.per_class,
         confusion=report.confusion,
         roc=report.roc,
-        threshold=report.threshold,
+        threshold=report.threshold if report.operating_point is not None else None,
+        segmentation=report.segmentation and report.segmentation.model_copy(update={"rows": ()}),
+        dices=tuple(sorted(dice for dice in _dices(report) if dice is not None)),
         history=end.history,
         epochs=seen.epochs,
         kept_epoch=seen.kept_epoch,
@@ -164,46 +167,99 @@ def _trial(step: Step, end: Done) -> Trial:
     )
 
 
+def _dices(report: Report) -> list[float | None]:
+    return [] if report.segmentation is None else [row.dice for row in report.segmentation.rows]
+
+
+@dataclass
+class _Footing:
+    """The data one run stands on, or several that share theirs: what they answer must have the same truth.
+
+    Attributes:
+        collection, split: digests. A collection's knows nothing of its finding, nor of masks.
+        positive: the finding; None where none is decided on.
+        masks: digest of the judged part's masks; None where none are made.
+    """
+
+    collection: str
+    split: str
+    positive: tuple[str, ...] | None
+    masks: str | None
+    runs: list[str]
+
+    @classmethod
+    def of(cls, name: str, end: Done) -> _Footing:
+        report, seen = end.report, end.bundle.card.data
+        positive = report.positive if report.operating_point is not None else None
+        masks = seen.mask_files.get(report.part) if report.segmentation is not None else None
+        return cls(report.collection_digest, report.split_digest, positive, masks, [name])
+
+    def same_data(self, other: _Footing) -> bool:
+        """Whether both have the same images, and the same truth where both have one."""
+        both = ((self.positive, other.positive), (self.masks, other.masks))
+        return self.collection == other.collection and all(a is None or b is None or a == b for a, b in both)
+
+    def joins(self, other: _Footing) -> bool:
+        """Whether runs of both may be told in one table."""
+        return self.split == other.split and self.same_data(other)
+
+    def join(self, other: _Footing) -> None:
+        """Take in the runs of another, and the truth this one had none of."""
+        self.positive = other.positive if self.positive is None else self.positive
+        self.masks = other.masks if self.masks is None else self.masks
+        self.runs += other.runs
+
+
 def _grounds(study: Study, finished: Mapping[str, Sequence[tuple[Step, Done]]]) -> list[Ground]:
-    """The data the finished runs stand on, the reference's first; labels and images differ, or the split does."""
+    """The data the finished runs stand on, the reference's first; labels, masks or images differ, or the split does."""
     ends = {name: found[0][1] for name, found in finished.items() if found}
     if not ends:
         return []
     first = study.against if study.against in ends else next(iter(ends))
-    by_data: dict[tuple[object, ...], list[str]] = {_data(ends[first]): []}
-    for name, end in ends.items():
-        by_data.setdefault(_data(end), []).append(name)
-    grounds: list[Ground] = []
-    for data, names in by_data.items():
+    footings: list[_Footing] = []
+    for name in (first, *(name for name in ends if name != first)):
+        own = _Footing.of(name, ends[name])
+        shared = next((footing for footing in footings if footing.joins(own)), None)
+        if shared is None:
+            footings.append(own)
+        else:
+            shared.join(own)
+    grounds = []
+    for footing in footings:
         other: Literal["", "data", "split"] = ""
         if grounds:
-            other = "data" if data[:-1] != _data(ends[first])[:-1] else "split"
-        report, seen = ends[names[0]].report, ends[names[0]].bundle.card.data
-        grounds.append(
-            Ground(
-                runs=tuple(names),
-                other=other,
-                collection=report.collection,
-                collection_digest=report.collection_digest,
-                split_digest=report.split_digest,
-                split_how=report.split_how,
-                licence=report.licence,
-                citation=report.citation,
-                notes=report.notes,
-                labels=report.labels,
-                positive=report.positive,
-                images=seen.images | {report.part: report.images},
-                patients=seen.patients | {report.part: report.patients},
-                positives=report.positives,
-                of_labels={figures.label: figures.n for figures in report.per_class},
-            )
-        )
+            other = "split" if footing.same_data(footings[0]) else "data"
+        grounds.append(_ground([(name, end) for name, end in ends.items() if name in footing.runs], other))
     return grounds
 
 
-def _data(end: Done) -> tuple[object, ...]:
-    """What runs must share to be tested against each other; a collection's digest knows nothing of its finding."""
-    return end.report.collection_digest, end.report.positive, end.report.split_digest
+def _ground(runs: Sequence[tuple[str, Done]], other: Literal["", "data", "split"]) -> Ground:
+    """What runs on the same data share; those that only segment see the images with a mask alone, and are not asked."""
+    ends = [end for _, end in runs]
+    end = next((end for end in ends if end.report.operating_point is not None), ends[0])
+    report, seen = end.report, end.bundle.card.data
+    masked = next((end for end in ends if end.report.segmentation is not None), None)
+    masks: dict[str, int] = {}
+    if masked is not None and masked.report.segmentation is not None:
+        masks = masked.bundle.card.data.masks | {report.part: masked.report.segmentation.images}
+    return Ground(
+        runs=tuple(name for name, _ in runs),
+        other=other,
+        collection=report.collection,
+        collection_digest=report.collection_digest,
+        split_digest=report.split_digest,
+        split_how=report.split_how,
+        licence=report.licence,
+        citation=report.citation,
+        notes=report.notes,
+        labels=report.labels,
+        positive=report.positive,
+        images=seen.images | {report.part: report.images},
+        patients=seen.patients | {report.part: report.patients},
+        masks=masks,
+        positives=report.positives,
+        of_labels={figures.label: figures.n for figures in report.per_class},
+    )
 
 
 def _differences(study: Study, steps: Sequence[Step]) -> list[Difference]:
@@ -234,7 +290,7 @@ def _flat(values: Any, at: str = "") -> Iterator[tuple[str, str]]:
     if inner is not None:
         for key, value in inner:
             yield from _flat(value, f"{at}.{key}" if at else str(key))
-    elif at == "teacher.bundle" or (at == "model.weights" and str(values).endswith(".safetensors")):
-        yield at, Path(values).name if values else ""
+    elif at in _FOLDERS or (at == "model.weights" and str(values).endswith(".safetensors")):
+        yield at, Path(str(values)).name if values else ""
     else:
         yield at, values if isinstance(values, str) else json.dumps(values, ensure_ascii=False)

@@ -1,5 +1,8 @@
 """The tune stage: a recipe's ranges searched for the values that do best on validation. The test part is not read.
 
+Best is the highest AUROC; of a task that only segments, or whose training monitors the Dice, the highest mean Dice of
+the masks. Where neither can be had it is the lowest loss.
+
 Optuna's tree-structured Parzen estimator (Bergstra et al. 2011) proposes, its median rule stops what falls behind
 (Akiba et al. 2019, arXiv:1907.10902). The search lies in a local database and each trial in a folder of its own, so a
 search that was killed goes on where it was.
@@ -8,12 +11,14 @@ search that was killed goes on where it was.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from laennec import hardware, progress, storage
+from laennec import hardware, progress, storage, work
 from laennec.bundle import Bundle
 from laennec.errors import LaennecError, StorageFull, UsageError, extra
+from laennec.outputs import PROBABILITIES
 from laennec.recipe import Recipe
 from laennec.results import Epoch, Search, Trial
 from laennec.training import train
@@ -129,17 +134,26 @@ def _attempt(recipe: Recipe, values: dict[str, Any], out: Path, trial: Any) -> B
     one = recipe.replace(ranges={}).changed(values)
 
     def told(epoch: Epoch, seen: int) -> None:
-        trial.report(epoch.val_auroc if epoch.val_auroc is not None else -epoch.val_loss, seen)
+        reached = epoch.val_dice if _by_masks(one) else epoch.val_auroc
+        trial.report(reached if reached is not None else -epoch.val_loss, seen)
         if trial.should_prune():
             raise _Behind
 
     return train(one, out / TRIALS / one.digest[:12], told=told)
 
 
+def _by_masks(recipe: Recipe) -> bool:
+    """Whether masks are what a trial is judged by: they are all there is, or what the training monitors."""
+    return PROBABILITIES not in work.check(recipe.task) or recipe.training.monitor == "dice"
+
+
 def _figure(bundle: Bundle) -> float:
-    figures = bundle.card.training.validation
-    auroc, loss = figures["auroc"], figures["loss"]
-    return auroc if auroc is not None else -float(loss or 0.0)
+    """What a trial reached on validation: its AUROC, or the Dice of its masks as they are handed out."""
+    figures, outline = bundle.card.training.validation, bundle.card.outline
+    reached, loss = figures["auroc"], figures["loss"]
+    if _by_masks(bundle.recipe):
+        reached = None if outline is None else outline.dice
+    return reached if reached is not None else -float(loss or 0.0)
 
 
 def _any_complete(search: Any, state: Any) -> bool:
@@ -165,7 +179,8 @@ def _written(recipe: Recipe, search: Any, out: Path) -> Search:
                 reason=str(trial.user_attrs.get("reason", "")),
             )
         )
-    best = max((row for row in rows if row.state == "complete"), key=lambda row: row.auroc or 0.0)
+    ended = [row for row in rows if row.state == "complete"]
+    best = max(ended, key=lambda row: -inf if row.auroc is None else row.auroc)
     found = Search(
         recipe=recipe.name,
         recipe_digest=recipe.digest,

@@ -329,6 +329,5 @@ def test_real_masks_fit_their_images_and_radiographs_are_no_masks(store: Path, r
         assert not found.refused and len(found.kept) == 83
         share = (found.pixels >= 128).mean(axis=(1, 2))
         assert share.min() > 0.08 and share.max() < 0.7
-    swapped = [Sample(p.name, p, (0.0,), p.name, mask=p) for p in adults]
-    assert {refused.code for refused in truths(swapped, PLAIN, workers=0).refused} == {"not_mask"}
-    assert len(truths(swapped, PLAIN, workers=0).refused) == 83
+    swapped = [Sample(p.name, p, (0.0,), p.name, mask=p) for p in adults[::4]]
+    assert [refused.code for refused in truths(swapped, PLAIN, workers=0).refused] == ["not_mask"] * len(swapped)

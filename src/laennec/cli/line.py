@@ -74,17 +74,29 @@ def evaluate(
     bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
     split: _Split = "test",
     root: _Root = None,
+    on: Annotated[
+        str, typer.Option(help="Judge on all of another data set: its name, see `laennec list datasets`.")
+    ] = "",
+    options: Annotated[
+        list[str] | None, typer.Option("--set", help="An option of that data set: key=value, as in [data] of a recipe.")
+    ] = None,
     track: Annotated[
         list[str] | None, typer.Option("--track", help="The trackers of the training, to tell them of the report.")
     ] = None,
     lang: _Lang = "en",
     as_json: _Json = False,
 ) -> None:
-    """Judge a bundle on one part of its split; writes report.json and report.html."""
+    """Judge a bundle on one part of its split, or on another data set; writes report.json and report.html."""
     from laennec import page
+    from laennec.errors import UsageError
     from laennec.evaluation import evaluate as run
+    from laennec.recipe import data_of
 
-    report = run(bundle, split, root=root, language=language_of(lang), trackers=track or [])
+    if options and not on:
+        raise UsageError("--set is for the data set of --on", "name it: --on pairs --set masks=lung_masks")
+    other = data_of(on, [*([f"root={root}"] if root else []), *(options or [])]) if on else None
+    own_root = None if on else root
+    report = run(bundle, split, root=own_root, on=other, language=language_of(lang), trackers=track or [])
     show(report.model_dump(mode="json") if as_json else page.report_text(report))
 
 

@@ -74,8 +74,8 @@ class Options(BaseModel):
     task: ``binary`` (normal, pneumonia), ``etiology`` (normal, bacterial, viral), or ``bacterial_viral``: pneumonias
         only, bacterial against viral.
     official_val: read the publisher's ``val`` folder of 16 images too.
-    masks: folder of lung masks laid out as `root`, each a PNG of its image's name; the publisher gives none. Images
-        without one keep their place.
+    masks: folder of lung masks laid out as `root`, each a PNG of its image's name, as seen from `root` unless its path
+        is absolute; the publisher gives none. Images without one keep their place.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -110,8 +110,9 @@ def load(options: Options) -> Collection:
         UsageError: the folders are not there, a file name does not say its patient, or `masks` holds none.
     """
     labels = _LABELS[options.task]
+    masks = options.root / options.masks if options.masks else None
     samples = [
-        _sample(path, split, folder, labels, options.masks)
+        _sample(path, split, folder, labels, masks)
         for split in ("train", *(["val"] if options.official_val else []), "test")
         for folder in (["PNEUMONIA"] if options.task == "bacterial_viral" else ["NORMAL", "PNEUMONIA"])
         for path in _images(options.root / split / folder)
@@ -122,7 +123,7 @@ def load(options: Options) -> Collection:
         samples=tuple(samples),
         licence=_LICENCE,
         citation=_CITATION,
-        notes=_NOTES[options.task] + _masks_told(options.masks, samples),
+        notes=_NOTES[options.task] + _masks_told(masks, samples),
     )
 
 

@@ -5,8 +5,8 @@ The lung locator (`laennec.images.lungs`) always answers; here its answer is jud
 is spread, and at the greys of the picture in a frame of the lungs' own: mediastinum, both flanks, what is above and
 below. ``benchmarks/lung_gate.py`` fits it and measures it on radiographs and other pictures.
 
-The gate tells chests from other pictures. It does not tell a frontal view from a lateral one, a good exposure from a
-bad one, or a picture that was turned or inverted from one that was not.
+The gate tells chests from other pictures, and no more: not a frontal view from a lateral one, nor a good exposure from
+a bad one. A chest on its side or inverted is mostly refused as well; one upside down often passes.
 """
 
 from __future__ import annotations
@@ -110,6 +110,9 @@ _FITTED = (
     ("offset", 0.0, 1.0, 14.1),
 )
 
+# A sum lets one figure make up for another; how large the lungs are and where they lie must each be possible.
+_PLACED = [FIGURES.index(name) for name in ("share", "across", "down", "width", "height")]
+_MOST = 5.0  # spreads
 _CENTRE, _SPREAD, _WEIGHT = np.array([row[1:] for row in _FITTED[:-1]], np.float32).T
 _OFFSET = _FITTED[-1][3]
 _OF = np.array([[name.startswith(own) for name in FIGURES] for _, own in _REASONS], np.float32)
@@ -145,7 +148,8 @@ def figures(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> ND
     half = _CELLS // 2
     folded = (cells[:, :, :half] + cells[:, :, : half - 1 : -1]) / 2
     rough = float(np.abs(rank[:, 1:] - rank[:, :-1]).mean()), float(np.abs(rank[1:] - rank[:-1]).mean())
-    rim = float(rank[:_RIM].mean()), float(rank[:, [*range(_RIM), *range(-_RIM, 0)]].mean()), float(rank[-_RIM:].mean())
+    sides = (float(rank[:, :_RIM].mean()) + float(rank[:, -_RIM:].mean())) / 2
+    rim = float(rank[:_RIM].mean()), sides, float(rank[-_RIM:].mean())
     black = float(count[:_BLACK].sum()) / levels.size
     lung = (share, sure, unsure, across, down, width, height, width / height, share / (width * height))
     plain = (*lung, *rough, *rim, black)
@@ -162,6 +166,8 @@ def doubt_of(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> s
     if float(probabilities.mean()) < LEAST:
         return _REASONS[0][0]
     far = np.clip((figures(probabilities, levels) - _CENTRE) / _SPREAD, -FAR, FAR)
+    if np.abs(far[_PLACED]).max() > _MOST:
+        return _REASONS[0][0]
     votes = far * _WEIGHT
     if float(votes.sum()) + _OFFSET > 0:
         return ""

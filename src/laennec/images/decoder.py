@@ -33,7 +33,6 @@ from laennec.images.truth import load_truth
 from laennec.preprocess import Preprocess
 
 _Read = Callable[..., tuple[NDArray[np.uint8], Done]]
-_READ: dict[str, _Read] = {"image": load, "chest": partial(load, gate=True), "truth": load_truth}
 
 
 def serve(job: dict[str, Any], asked: IO[str], tell: Callable[[Any], None]) -> None:
@@ -45,7 +44,8 @@ def serve(job: dict[str, Any], asked: IO[str], tell: Callable[[Any], None]) -> N
         UntrustedBundle: lungs are wanted and the network that finds them is not the one shipped.
     """
     preprocess = Preprocess.model_validate(job["preprocess"])
-    read = _READ[job["what"]]
+    readers: dict[str, _Read] = {"image": load, "chest": partial(load, gate=True), "truth": load_truth}
+    read = readers[job["what"]]
     with Path(job["array"]).open("rb+", buffering=0) as stream:
         tell([])
         for line in asked:

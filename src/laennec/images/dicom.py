@@ -14,7 +14,8 @@ decoders are used for compressed pixels only; an uncompressed file needs no extr
 ``rescale_slope`` and ``rescale_intercept``, "lut", "ignored"), ``window`` ("voi lut", "window" with ``window_center``,
 ``window_width``, ``window_function``, "bit range", "full range") and ``padding``; where the file says so
 ``pixel_spacing_mm`` (between rows), ``pixel_spacing_across_mm`` (when columns differ), ``view`` (PA, AP, LATERAL,
-OTHER) and ``burned_in`` (annotation in the pixels).
+OTHER), ``mirrored`` (its Patient Orientation begins with R: the patient's left is on the left) and ``burned_in``
+(annotation in the pixels).
 """
 
 from __future__ import annotations
@@ -31,14 +32,15 @@ from laennec.images.picture import Done, Limits, Picture
 from laennec.images.raster import check_size
 
 _SOP_CLASS, _MODALITY, _VIEW, _BURNED = 0x00080016, 0x00080060, 0x00185101, 0x00280301
+_ORIENTATION = 0x00200020
 _IMAGER_SPACING, _SPACING = 0x00181164, 0x00280030
 _SAMPLES, _PHOTOMETRIC, _PLANAR, _FRAMES = 0x00280002, 0x00280004, 0x00280006, 0x00280008
 _ROWS, _COLUMNS = 0x00280010, 0x00280011
 _ALLOCATED, _STORED, _HIGH, _SIGNED = 0x00280100, 0x00280101, 0x00280102, 0x00280103
 _WANTED = frozenset(
     {
-        _SOP_CLASS, _MODALITY, _VIEW, _BURNED, _IMAGER_SPACING, _SPACING, _SAMPLES, _PHOTOMETRIC, _PLANAR, _FRAMES,
-        _ROWS, _COLUMNS, _ALLOCATED, _STORED, _HIGH, _SIGNED, tags.INTERCEPT, tags.SLOPE, tags.MODALITY_LUT,
+        _SOP_CLASS, _MODALITY, _VIEW, _BURNED, _ORIENTATION, _IMAGER_SPACING, _SPACING, _SAMPLES, _PHOTOMETRIC,
+        _PLANAR, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED, _STORED, _HIGH, _SIGNED, tags.INTERCEPT, tags.SLOPE, tags.MODALITY_LUT,
         tags.CENTER, tags.WIDTH, tags.FUNCTION, tags.VOI_LUT, tags.PADDING, tags.PADDING_LIMIT, tags.INTENT,
         tags.LUT_SHAPE,
     }
@@ -142,6 +144,8 @@ def _facts(found: Elements) -> Done:
     if view:
         lateral = view in ("LATERAL", "LAT", "LL", "RL", "LLD", "RLD")
         facts["view"] = view if view in ("PA", "AP") else "LATERAL" if lateral else "OTHER"
+    if found.text(_ORIENTATION).startswith("R"):  # the rows run towards the patient's right
+        facts["mirrored"] = True
     burned = found.text(_BURNED)
     if burned in ("YES", "NO"):
         facts["burned_in"] = burned == "YES"

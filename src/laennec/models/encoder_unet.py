@@ -61,8 +61,8 @@ def build(options: Options, channels: int, size: int, start: bool = True) -> tup
 
     Raises:
         UnknownName: timm has no such backbone.
-        UsageError: the backbone gives no maps that halve their side from one to the next, fewer of them than the
-            decoder has levels, or cannot take that size.
+        UsageError: the backbone gives no maps of 1/2 (or 1/4), 1/4, 1/8 … of the side, fewer of them than the decoder
+            has levels, or cannot take that size.
         LaennecError: the pretrained weights cannot be fetched, or the file does not fit the backbone.
     """
     name, depth = options.backbone, len(options.decoder)
@@ -132,9 +132,10 @@ def _refuse_shallow(name: str, depth: int) -> None:
         raise UsageError(f"'{name}' gives no maps, only a vector", "take another backbone, as resnet18") from error
     halved = [side for side in sides if side > 1]
     if halved not in ([2 ** (i + first) for i in range(len(halved))] for first in (1, 2)):
+        shares = ", ".join(f"1/{side}" for side in sides)
         raise UsageError(
-            f"the maps of '{name}' do not halve their side from one to the next (1/{', 1/'.join(map(str, sides))})",
-            "take a backbone that does, as resnet18",
+            f"the maps of '{name}' have {shares} of the side; a decoder needs 1/2, 1/4, 1/8 … or 1/4, 1/8 …",
+            "take a backbone that has them, as resnet18",
         )
     if max(halved) < 2**depth:
         deepest = max(halved).bit_length() - 1

@@ -30,30 +30,34 @@ def pareto(costs: Sequence[float], values: Sequence[float]) -> list[int]:
     return front
 
 
-def quality_against(comparison: Comparison, cost: str, voice: Voice) -> str:
-    """AUROC with its interval against ``time`` or ``energy`` on a logarithmic axis, and the Pareto front.
+def quality_against(comparison: Comparison, cost: str, voice: Voice, name: str = "auroc") -> str:
+    """A figure with its interval against ``time`` or ``energy`` on a logarithmic axis, and the Pareto front.
 
     Rows without either figure, or whose cost is 0, are left out.
+
+    Args:
+        name: ``auroc`` or ``dice``.
     """
     rows = [(number, row, _COST[cost](row)) for number, row in enumerate(comparison.rows, 1)]
     shown = [
-        (number, row.metrics["auroc"], spent)
+        (number, row.metrics[name], spent)
         for number, row, spent in rows
-        if spent and "auroc" in row.metrics and row.metrics["auroc"].value is not None
+        if spent and name in row.metrics and row.metrics[name].value is not None
     ]
     words = voice.plot_words()
-    with drawing(voice.plain(f"against.{cost}"), 4.8, 3.9, f"{cost}{voice.lang}") as sheet:
+    title = str(voice(f"against.{cost}", figure=words[name]))
+    with drawing(title, 4.8, 3.9, f"{name}{cost}{voice.lang}") as sheet:
         axes = sheet.axes()
-        spending, areas = [spent for _, _, spent in shown], [float(auroc.value or 0) for _, auroc, _ in shown]
+        spending, values = [spent for _, _, spent in shown], [float(figure.value or 0) for _, figure, _ in shown]
         if shown:
-            best = pareto(spending, areas)
+            best = pareto(spending, values)
             axes.plot(
-                [spending[i] for i in best], [areas[i] for i in best], color=MUTED, linewidth=1.4,
+                [spending[i] for i in best], [values[i] for i in best], color=MUTED, linewidth=1.4,
                 linestyle=(0, (4, 3)), drawstyle="steps-post", zorder=1,
             )  # fmt: skip
             for i in best:  # one by one: a mark drawn as a copy keeps its ink when a page turns dark
                 axes.scatter(
-                    [spending[i]], [areas[i]], s=170, facecolors="none", edgecolors=INK, linewidths=1.3, zorder=3,
+                    [spending[i]], [values[i]], s=170, facecolors="none", edgecolors=INK, linewidths=1.3, zorder=3,
                     label=voice.plain("front") if i == best[0] else None,
                 )  # fmt: skip
             axes.set_xscale("log")
@@ -64,16 +68,16 @@ def quality_against(comparison: Comparison, cost: str, voice: Voice) -> str:
             axes.legend(loc="lower right")
         else:
             nothing(axes, words)
-        for place, (number, auroc, spent) in enumerate(shown):
-            if auroc.low is not None and auroc.high is not None:
-                axes.plot([spent] * 2, [auroc.low, auroc.high], color=colour(number), linewidth=1.6, zorder=2)
-            axes.plot([spent], [areas[place]], "o", color=colour(number), markersize=8, zorder=4)
+        for place, (number, figure, spent) in enumerate(shown):
+            if figure.low is not None and figure.high is not None:
+                axes.plot([spent] * 2, [figure.low, figure.high], color=colour(number), linewidth=1.6, zorder=2)
+            axes.plot([spent], [values[place]], "o", color=colour(number), markersize=8, zorder=4)
             axes.annotate(
-                str(number), (spent, areas[place]), xytext=_offset(spending, areas, place), textcoords="offset points",
-                ha="center", va="center", fontweight="bold", zorder=5,
+                str(number), (spent, values[place]), xytext=_offset(spending, values, place),
+                textcoords="offset points", ha="center", va="center", fontweight="bold", zorder=5,
             )  # fmt: skip
         axes.margins(y=0.12)
-        axes.set(xlabel=voice.plain(f"axis.{cost}"), ylabel=words["auroc"])
+        axes.set(xlabel=voice.plain(f"axis.{cost}"), ylabel=words[name])
         axes.xaxis.set_major_formatter(lambda value, _: voice.significant(value, 1))
         ticks(axes.yaxis, words)
     return sheet.svg

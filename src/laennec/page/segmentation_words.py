@@ -92,8 +92,8 @@ SEGMENTATION_WORDS: dict[str, tuple[str, str]] = {
         "<strong>Morceaux.</strong> Le plus grand est gardé ; ce qui n’y touche pas est retiré.",
     ),
     "seg.keep_2": (
-        "<strong>Pieces.</strong> The two largest are kept, one for each lung; the others are removed.",
-        "<strong>Morceaux.</strong> Les deux plus grands sont gardés, un par poumon ; les autres sont retirés.",
+        "<strong>Pieces.</strong> The two largest are kept, as there are two lungs; the others are removed.",
+        "<strong>Morceaux.</strong> Les deux plus grands restent, car il y a deux poumons ; les autres sont retirés.",
     ),
     "seg.keep_more": (
         "<strong>Pieces.</strong> The {keep} largest are kept; the others are removed.",
@@ -149,8 +149,8 @@ SEGMENTATION_WORDS: dict[str, tuple[str, str]] = {
     # Pictures
     "seg.worst": ("The worst outlines", "Les moins bons contours"),
     "seg.worst_text": (
-        "The images with the lowest Dice, the lowest first: {shown} of {n}.",
-        "Les images au Dice le plus bas, la plus basse d’abord : {shown} sur {n}.",
+        "The images with the lowest Dice, starting from the worst: {shown} of {n}.",
+        "Les images au Dice le plus bas, en commençant par la pire : {shown} sur {n}.",
     ),
     "seg.typical": ("Typical outlines", "Contours typiques"),
     "seg.typical_text": (

@@ -6,7 +6,7 @@ Colours are Okabe & Ito's and never the only carrier of a meaning; see `laennec.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ _COLOURS = (_BLUE, RED, GREEN, ORANGE, _PURPLE, SKY, _BROWN)
 _LIGHT = {ORANGE, _PURPLE, SKY}
 _STYLES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 1.6, 1, 1.6)), (0, (3, 1, 1, 1, 1, 1)))
 _GRID = np.linspace(0, 1, 201)
+_COST = {"decisions": ("auroc", "accuracy"), "masks": ("dice", "iou"), "both": ("auroc", "dice")}
 
 
 def look(number: int) -> dict[str, Any]:
@@ -57,10 +58,10 @@ def roc_curves(report: StudyReport, runs: Sequence[RunFound], voice: Voice) -> s
             area = voice.value(run.figure("auroc"))
             axes.plot(x, y, **look(number), label=f"{number}  {short_name(run.name, 20)}  {area}")
         for number, run in zip(numbers, runs, strict=True):
-            points = [(trial.metrics["specificity"].value, trial.metrics["sensitivity"].value) for trial in run.trials]
-            for specificity, sensitivity in points[:1]:
-                if specificity is None or sensitivity is None:
-                    continue
+            if not run.trials or not run.trials[0].metrics:
+                continue
+            specificity, sensitivity = (run.trials[0].metrics[name].value for name in ("specificity", "sensitivity"))
+            if specificity is not None and sensitivity is not None:
                 _disc(axes, 1 - specificity, sensitivity, number)
         if drawn:
             legend = axes.legend(
@@ -93,8 +94,43 @@ def _average(curves: Sequence[Sequence[tuple[float, float]]]) -> tuple[Any, Any]
     return _GRID, np.mean(heights, axis=0)
 
 
+def dice_curves(report: StudyReport, runs: Sequence[RunFound], voice: Voice) -> str:
+    """Share of images whose Dice reaches a value, against that value; a disc stands at the median.
+
+    Of several seeds the images of all count alike.
+    """
+    words = voice.plot_words()
+    shown = [(report.number(run.name), run, sorted(d for t in run.trials for d in t.dices)) for run in runs]
+    shown = [(number, run, dices) for number, run, dices in shown if dices]
+    with drawing(voice.plain("study.dice_plot"), 4.7, 4.6, f"dice{voice.lang}{runs[0].name if runs else ''}") as sheet:
+        axes = sheet.axes(xlabel=words["dice"], ylabel=voice.plain("study.dice_share"))
+        for number, run, dices in shown:
+            heights = 1 - np.arange(len(dices) + 1) / len(dices)
+            label = f"{number}  {short_name(run.name, 20)}  {voice.value(run.figure('dice'))}"
+            axes.step([0, *dices, dices[-1]], [1, *heights], where="pre", **look(number), label=label)
+        for number, _, dices in shown:
+            _disc(axes, median(dices), 0.5, number)
+        if shown:
+            # what the worst image in twenty does is told; the few below it would flatten all the others
+            low = min(float(np.quantile(dices, 0.05)) for _, _, dices in shown)
+            axes.set_xlim(max(0.0, low - 0.1 * (1 - low)), 1.0)
+            legend = axes.legend(
+                loc="lower left", title=f"{voice.plain('study.run')}, {voice.plain('seg.mean_dice')}", handlelength=3
+            )
+            legend.get_title().set(fontsize=9, color=MUTED)
+        else:
+            nothing(axes, words)
+        axes.set_ylim(-0.02, 1.02)
+        ticks(axes.xaxis, words)
+        ticks(axes.yaxis, words)
+    return sheet.svg
+
+
 def learning_curves(report: StudyReport, voice: Voice) -> str:
-    """Validation AUROC and loss by epoch, of each run's first seed; a star is the kept epoch, a bar starts a phase."""
+    """Validation AUROC, Dice and loss by epoch, as far as runs have them, of each run's first seed.
+
+    A star is the kept epoch, a bar starts a phase.
+    """
     words = voice.plot_words()
     runs = [
         (report.number(run.name), run, run.trials[0]) for run in report.runs if run.trials and run.trials[0].history
@@ -102,17 +138,22 @@ def learning_curves(report: StudyReport, voice: Voice) -> str:
     with drawing(
         voice.plain("study.learning"), 9.4, 4.0 + 0.22 * ((len(runs) + 2) // 3), f"learn{voice.lang}"
     ) as sheet:
-        left, right = sheet.axes(1, 2, 1), sheet.axes(1, 2, 2)
-        for number, run, trial in runs:
-            series = (
-                [np.nan if e.val_auroc is None else e.val_auroc for e in trial.history],
-                [e.val_loss for e in trial.history],
-            )
-            for axes, values in zip((left, right), series, strict=True):
-                _curve(axes, values, trial, number, f"{number}  {short_name(run.name, 26)}" if axes is left else "")
-        left.set_ylabel(voice.plain("study.val_auroc"))
-        right.set_ylabel(voice.plain("study.val_loss"))
-        for axes in (left, right):
+        watched = {
+            name: {number: [getattr(epoch, name) for epoch in trial.history] for number, _, trial in runs}
+            for name in ("val_auroc", "val_dice", "val_loss")
+        }
+        watched = {
+            name: series
+            for name, series in watched.items()
+            if name == "val_loss" or any(value is not None for values in series.values() for value in values)
+        }
+        panels = [(name, sheet.axes(1, len(watched), place)) for place, name in enumerate(watched, 1)]
+        for name, axes in panels:
+            for number, run, trial in runs:
+                values = [np.nan if value is None else value for value in watched[name][number]]
+                label = f"{number}  {short_name(run.name, 26)}" if name == "val_loss" else ""
+                _curve(axes, values, trial, number, label)
+            axes.set_ylabel(voice.plain(f"study.{name}"))
             axes.set_xlabel(words["epoch"])
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.margins(x=0.04)
@@ -120,7 +161,7 @@ def learning_curves(report: StudyReport, voice: Voice) -> str:
             ticks(axes.yaxis, words)
             if not runs:
                 nothing(axes, words)
-        right.set_ylim(bottom=0)
+        panels[-1][1].set_ylim(bottom=0)
         if runs:
             sheet.figure.legend(loc="outside lower center", ncols=3, handlelength=3, columnspacing=1.6)
     return sheet.svg
@@ -144,12 +185,13 @@ def _curve(axes: Any, values: Sequence[float], trial: Trial, number: int, label:
 
 
 def cost_of_quality(report: StudyReport, runs: Sequence[RunFound], voice: Voice) -> str:
-    """AUROC and accuracy, each with its interval, against training time; the number is the run's."""
+    """The figures of `cost_kind`, each with its interval, against training time; the number is the run's."""
     words = voice.plot_words()
     shown = [(report.number(run.name), run) for run in runs if run.trials and not run.of]
     minutes = [fmean(trial.seconds for trial in run.trials) / 60 for _, run in shown]
-    with drawing(voice.plain("study.cost_plot"), 4.7, 4.6, f"cost{voice.lang}") as sheet:
-        panels = [("auroc", sheet.axes(2, 1, 1)), ("accuracy", sheet.axes(2, 1, 2))]
+    kind = cost_kind(runs)
+    with drawing(voice.plain(f"study.cost_plot.{kind}"), 4.7, 4.6, f"cost{voice.lang}") as sheet:
+        panels = [(name, sheet.axes(2, 1, place)) for place, name in enumerate(_COST[kind], 1)]
         for name, axes in panels:
             for (number, run), minute in zip(shown, minutes, strict=True):
                 estimate, spread = run.figure(name), run.spread(name)
@@ -168,11 +210,17 @@ def cost_of_quality(report: StudyReport, runs: Sequence[RunFound], voice: Voice)
                 axes.minorticks_off()
                 axes.set_xticks(log_ticks(min(minutes), max(minutes)))
             axes.margins(x=0.14, y=0.16)
-            axes.set_ylabel(words[name])
+            axes.set_ylabel(voice.plain("seg.short.iou") if name == "iou" else words[name])
             ticks(axes.xaxis, words)
             ticks(axes.yaxis, words)
         panels[1][1].set_xlabel(voice.plain("study.minutes_axis"))
     return sheet.svg
+
+
+def cost_kind(runs: Sequence[RunFound]) -> str:
+    """``decisions``, ``masks`` or ``both``: what runs have to be judged by."""
+    decisions, masks = any(run.classifies for run in runs), any(run.segments for run in runs)
+    return "both" if decisions and masks else "masks" if masks else "decisions"
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -15,10 +15,16 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
         "Cette étude n’est pas terminée. Reste à faire : {names}.",
     ),
     "study.best": (
-        "The highest AUROC is that of <strong>{name}</strong>: {auroc}{interval}, on {images} test images of "
+        "The highest AUROC is that of <strong>{name}</strong>: {figure}{interval}, on {images} test images of "
         "{patients} patients.",
-        "L’AUROC la plus haute est celle de <strong>{name}</strong> : {auroc}{interval}, sur {images} images de test "
+        "L’AUROC la plus haute est celle de <strong>{name}</strong> : {figure}{interval}, sur {images} images de test "
         "de {patients} patients.",
+    ),
+    "study.best_dice": (
+        "The lungs are outlined best by <strong>{name}</strong>: mean Dice {figure}{interval}, on {images} test images "
+        "of {patients} patients that have a mask.",
+        "Le meilleur contour des poumons est celui de <strong>{name}</strong> : Dice moyen {figure}{interval}, sur "
+        "{images} images de test de {patients} patients qui ont un masque.",
     ),
     "study.range": (" (95 % interval {interval})", " (intervalle à 95 % : {interval})"),
     "study.range_seeds": (
@@ -38,6 +44,24 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
         "<strong>{name}</strong> and {reference}: no difference of AUROC could be shown ({difference}, {interval}, "
         "{p} after correction). That is not proof that they are equal.",
         "<strong>{name}</strong> et {reference} : aucune différence d’AUROC n’a pu être montrée ({difference}, "
+        "{interval}, {p} après correction). Cela ne prouve pas qu’ils se valent.",
+    ),
+    "study.above_dice": (
+        "<strong>{name}</strong> outlines better than {reference}: mean Dice {difference} ({interval}), {p} after "
+        "correction.",
+        "<strong>{name}</strong> trace mieux que {reference} : Dice moyen {difference} ({interval}), {p} après "
+        "correction.",
+    ),
+    "study.below_dice": (
+        "<strong>{name}</strong> outlines worse than {reference}: mean Dice {difference} ({interval}), {p} after "
+        "correction.",
+        "<strong>{name}</strong> trace moins bien que {reference} : Dice moyen {difference} ({interval}), {p} après "
+        "correction.",
+    ),
+    "study.same_dice": (
+        "<strong>{name}</strong> and {reference}: no difference of Dice could be shown ({difference}, {interval}, {p} "
+        "after correction). That is not proof that they are equal.",
+        "<strong>{name}</strong> et {reference} : aucune différence de Dice n’a pu être montrée ({difference}, "
         "{interval}, {p} après correction). Cela ne prouve pas qu’ils se valent.",
     ),
     "study.least_missed": (
@@ -78,6 +102,12 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
         "{images} images de test, dont {positives} avec {finding} : des différences plus petites que la largeur des "
         "intervalles ne peuvent se voir ici.",
     ),
+    "study.care.masks": (
+        "Masks are held against the truth on the {masks} test images that have one. What those who drew it overlooked, "
+        "no figure here can tell.",
+        "Les masques sont comparés à la référence sur les {masks} images de test qui en ont une. Ce que ses auteurs "
+        "ont laissé passer, aucune valeur ne peut le dire ici.",
+    ),
     "study.care.last": (
         "Kept at its last epoch, so more epochs might have helped: {names}.",
         "Retenu à la dernière époque, si bien que d’autres époques auraient pu aider : {names}.",
@@ -115,6 +145,36 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
         "Sur les mêmes images de test, en moyenne et écart-type sur les graines ; les valeurs de chaque graine sont "
         "plus bas avec leurs intervalles. Le seuil de chaque essai a été ajusté sur la validation, puis figé.",
     ),
+    "study.masks": ("How well they outline the lungs", "Comment ils tracent les poumons"),
+    "study.masks_text": (
+        "Means over the same test images, those that have a mask. Below each figure its 95 % interval, and the same "
+        "figure over all pixels of all images together. HD95: the smaller, the better. The threshold of each run was "
+        "fitted on validation and frozen.",
+        "Moyennes sur les mêmes images de test, celles qui ont un masque. Sous chaque valeur, son intervalle à 95 %, "
+        "et la même mesure sur tous les pixels de toutes les images ensemble. HD95 : plus c’est petit, mieux c’est. Le "
+        "seuil de chaque essai a été ajusté sur la validation, puis figé.",
+    ),
+    "study.masks_seeds": (
+        "Means over the same test images, those that have a mask, then mean and standard deviation over seeds; below "
+        "them the same over all pixels of all images together. HD95: the smaller, the better. The threshold of each "
+        "run was fitted on validation and frozen.",
+        "Moyennes sur les mêmes images de test, celles qui ont un masque, puis moyenne et écart-type sur les graines ; "
+        "dessous, la même mesure sur tous les pixels de toutes les images ensemble. HD95 : plus c’est petit, mieux "
+        "c’est. Le seuil de chaque essai a été ajusté sur la validation, puis figé.",
+    ),
+    "study.pooled": ("all pixels {value}", "tous pixels {value}"),
+    "study.lungs": ("Lung by lung", "Poumon par poumon"),
+    "study.lungs_text": (
+        "Means over the images. “Before” is the Dice at the threshold alone, before small pieces are removed and holes "
+        "filled.",
+        "Moyennes sur les images. « Avant » est le Dice au seul seuil, avant que les petits morceaux soient retirés et "
+        "les trous remplis.",
+    ),
+    "study.right_dice": ("Right lung, Dice", "Poumon droit, Dice"),
+    "study.left_dice": ("Left lung, Dice", "Poumon gauche, Dice"),
+    "study.right_hd95": ("Right lung, HD95", "Poumon droit, HD95"),
+    "study.left_hd95": ("Left lung, HD95", "Poumon gauche, HD95"),
+    "study.raw_dice": ("Before, Dice", "Avant, Dice"),
     "study.finding": (
         "AUROC, sensitivity and specificity speak of {finding}; accuracy and F1 of every label.",
         "AUROC, sensibilité et spécificité portent sur {finding} ; exactitude et F1 sur toutes les classes.",
@@ -140,6 +200,18 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
         "The AUROC compared is the mean over seeds; decisions are those of each run’s first seed.",
         "L’AUROC comparée est la moyenne sur les graines ; les décisions sont celles de la première graine.",
     ),
+    "study.tests_masks_text": (
+        "Masks: Wilcoxon’s signed ranks of the Dice of the same images. p values are corrected for the {n} runs tested "
+        "by Holm’s method, uncorrected ones in small; the interval resamples images.",
+        "Masques : rangs signés de Wilcoxon sur le Dice des mêmes images. Les p sont corrigés pour les {n} essais "
+        "testés par la méthode de Holm, non corrigés en petit ; l’intervalle rééchantillonne les images.",
+    ),
+    "study.tests_masks_seeds": (
+        "The Dice compared is each image’s mean over seeds.",
+        "Le Dice comparé est, pour chaque image, la moyenne sur les graines.",
+    ),
+    "study.dice_difference": ("Dice, difference", "Dice, différence"),
+    "study.dice_p": ("p (Wilcoxon)", "p (Wilcoxon)"),
     "study.difference": ("AUROC, difference", "AUROC, différence"),
     "study.auroc_p": ("p (DeLong)", "p (DeLong)"),
     "study.decisions_p": ("Decisions, p (McNemar)", "Décisions, p (McNemar)"),
@@ -148,9 +220,9 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
     "study.learning_parameters": ("Learning", "Dont appris"),
     "study.learning_text": (
         "“Learning” counts the parameters that a phase may change. “Kept” is the epoch whose weights were kept, “best” "
-        "that of the highest validation AUROC.",
+        "that of the highest validation AUROC, or Dice of masks alone.",
         "« Dont appris » compte les paramètres qu’une phase peut changer. « Retenue » est l’époque dont les poids ont "
-        "été gardés, « meilleure » celle de la plus haute AUROC de validation.",
+        "été gardés, « meilleure » celle de la plus haute AUROC de validation, ou du plus haut Dice de masques seuls.",
     ),
     "study.minutes": ("Training (min)", "Entraînement (min)"),
     "study.minutes_axis": ("training time (minutes)", "durée d’entraînement (minutes)"),
@@ -185,7 +257,16 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
         "Curves are averaged over seeds; the discs are those of the first seed.",
         "Les courbes sont moyennées sur les graines ; les disques sont ceux de la première graine.",
     ),
-    "study.cost_plot": ("AUROC and accuracy against training time", "AUROC et exactitude selon la durée"),
+    "study.cost_plot.decisions": ("AUROC and accuracy against training time", "AUROC et exactitude selon la durée"),
+    "study.cost_plot.masks": ("Dice and IoU against training time", "Dice et IoU selon la durée"),
+    "study.cost_plot.both": ("AUROC and Dice against training time", "AUROC et Dice selon la durée"),
+    "study.dice_plot": ("How many images reach which Dice", "Combien d’images atteignent quel Dice"),
+    "study.dice_share": ("share of images", "part des images"),
+    "study.note_dice": (
+        "The further right the curve, the better; where it falls early, some images fail. A disc stands at the median.",
+        "Plus la courbe est à droite, mieux c’est ; là où elle tombe tôt, des images échouent. Un disque marque la "
+        "médiane.",
+    ),
     "study.note_cost": (
         "Bars are 95 % intervals; good and quick runs stand top left.",
         "Les barres sont les intervalles à 95 % ; les bons et rapides sont en haut à gauche.",
@@ -196,6 +277,7 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
     ),
     "study.learning": ("How they learned", "Comment ils ont appris"),
     "study.val_auroc": ("validation AUROC", "AUROC de validation"),
+    "study.val_dice": ("validation Dice", "Dice de validation"),
     "study.val_loss": ("validation loss", "perte de validation"),
     "study.note_learning": (
         "The star marks the epoch that was kept, an upright bar the start of a phase. Losses of runs with different "
@@ -212,14 +294,20 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
     ),
     # Apart
     "study.apart_data": (
-        "On other labels or images: {names}",
-        "Sur d’autres classes ou images : {names}",
+        "On other labels, masks or images: {names}",
+        "Sur d’autres classes, masques ou images : {names}",
     ),
     "study.apart_data_text": (
         "Decides between {labels} on its own {images} test images of {patients} patients. Its figures answer another "
         "question than those above: they are not tested against {reference}.",
         "Décide entre {labels} sur ses propres {images} images de test de {patients} patients. Ses valeurs répondent "
         "à une autre question que celles du haut : elles ne sont pas testées contre {reference}.",
+    ),
+    "study.apart_masks_text": (
+        "Outlines the lungs on {images} test images of {patients} patients, with other images or masks than those "
+        "above: it is not tested against {reference}.",
+        "Trace les poumons sur {images} images de test de {patients} patients, avec d’autres images ou masques que "
+        "ceux du haut : aucun test contre {reference}.",
     ),
     "study.apart_split": ("On another split: {names}", "Sur une autre répartition : {names}"),
     "study.apart_split_text": (
@@ -247,6 +335,7 @@ STUDY_WORDS: dict[str, tuple[str, str]] = {
     "study.train": ("Training", "Entraînement"),
     "study.val": ("Validation", "Validation"),
     "study.test": ("Test", "Test"),
+    "study.masked": ("{n} with a mask", "{n} avec un masque"),
     "study.test_labels": ("Test images by label", "Images de test par classe"),
     "study.by_seed": ("Seed by seed", "Graine par graine"),
     "study.seed": ("Seed", "Graine"),

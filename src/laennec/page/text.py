@@ -140,7 +140,7 @@ def report_text(report: Report) -> Group:
         )
         fitted = f"Threshold {point.threshold:.3f} ({point.rule}), fitted on {point.n} validation images."
         parts += [Text(found), Text(fitted, style="dim")]
-    if report.part != "test":
+    if report.part in ("train", "val"):
         parts.append(Text(f"Measured on the {report.part} part, not on test: expect less elsewhere.", style="yellow"))
     if point is not None:
         parts += _decided(report)

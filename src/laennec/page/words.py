@@ -28,6 +28,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "part.train": ("training", "d’entraînement"),
     "part.val": ("validation", "de validation"),
     "part.test": ("test", "de test"),
+    "part.external": ("external", "externe"),
     "images": ("images", "images"),
     "count": ("Images", "Images"),
     "patients": ("patients", "patients"),

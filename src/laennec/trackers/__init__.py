@@ -121,7 +121,7 @@ def curves(entry: Epoch) -> dict[str, float]:
 def figures(report: Report) -> dict[str, float]:
     """The finite figures of a report with the bounds of their intervals: ``test/auroc``, ``test/auroc_low`` …."""
     found: dict[str, float] = {}
-    for name, estimate in report.metrics.items():
+    for name, estimate in report.figures.items():
         for suffix, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high)):
             if value is not None and math.isfinite(value):
                 found[f"{report.part}/{name}{suffix}"] = value

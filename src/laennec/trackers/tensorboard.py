@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from laennec.errors import extra
+from laennec.outputs import MASKS, PROBABILITIES
 from laennec.trackers import Run, curves, figures, require, settings
+from laennec.work import check
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -13,7 +15,10 @@ if TYPE_CHECKING:
     from laennec.bundle import Bundle
     from laennec.results import Epoch, Report
 
-_COMPARED = ("val_auroc", "val_loss", "test/auroc", "test/accuracy")
+_COMPARED = {
+    PROBABILITIES: ("val_auroc", "test/auroc", "test/accuracy"),
+    MASKS: ("val_dice", "test/dice", "test/hd95"),
+}
 
 
 def ready() -> None:
@@ -84,7 +89,8 @@ class Events:
             # TensorBoard forgets what an earlier file holds from `purge_step` on: the epochs that now come again.
             self._writer = SummaryWriter(str(folder), purge_step=None if new else step)
             if new:
-                for summary in hparams(settings(self.run.recipe), dict.fromkeys(_COMPARED, 0.0)):  # type: ignore[no-untyped-call]
+                compared = ["val_loss", *(name for kind in check(self.run.recipe.task) for name in _COMPARED[kind])]
+                for summary in hparams(settings(self.run.recipe), dict.fromkeys(compared, 0.0)):  # type: ignore[no-untyped-call]
                     self._writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
         return self._writer
 
@@ -105,6 +111,8 @@ def _pictures(report: Report) -> dict[str, Any]:
         ),
     }
     for name, (across, up, points) in lines.items():
+        if not points:
+            continue
         figure = Figure(figsize=(4, 4), layout="constrained")
         axes = figure.add_subplot(xlim=(0, 1), ylim=(0, 1.02), xlabel=across, ylabel=up)
         axes.plot(*zip(*points, strict=True), marker="o" if name == "reliability" else "")
