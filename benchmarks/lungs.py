@@ -89,7 +89,7 @@ class Bench:
         found = {}
         for name in names:
             if (self.work / name / "card.json").is_file():
-                found[name] = self.trained(name)
+                found[name] = ln.open_bundle(self.work / name)
             else:
                 print(f"{name} is not trained: left out")
         return found

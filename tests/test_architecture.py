@@ -31,7 +31,7 @@ ROWS: list[tuple[str, set[str]]] = [
     ("feed", {"gating"}),
     ("feed", {"loader", "tracking", "metering"}),
     ("families", {"datasets", "models", "tasks", "backends", "trackers", "meters"}),
-    ("matter", {"quantising", "counting"}),
+    ("matter", {"quantising", "counting", "explaining"}),
     ("matter", {"graphs"}),
     ("matter", {"network", "thinning", "page", "summing"}),
     (

@@ -65,7 +65,7 @@ class ImageError(LaennecError):
 
     Codes: ``empty``, ``not_found``, ``unsupported_type``, ``corrupt_image``, ``too_large``, ``no_pixels``,
     ``many_frames``, ``unknown_syntax``, ``not_radiograph``, ``blank``, ``timeout``, ``decoder_died``,
-    ``missing_extra``.
+    ``missing_extra``, ``not_chest``, ``not_mask``, ``mask_mismatch``.
     """
 
     exit_code = 3

@@ -91,7 +91,7 @@ def _with_map(network: Network, grey: torch.Tensor) -> tuple[torch.Tensor, torch
         kept.append(made)
 
     if network.segments:
-        deep, fine = network.backbone.maps(network.scaled(grey))  # type: ignore[operator]
+        deep, fine = network.backbone.maps(network.scaled(grey))
         deep = deep if deep.requires_grad else deep.requires_grad_()
         return deep, network.head(network.pooled(deep, network.outline(fine)))
     last = _last_map(network.backbone)

@@ -224,7 +224,7 @@ def _grounds(study: Study, finished: Mapping[str, Sequence[tuple[Step, Done]]]) 
             footings.append(own)
         else:
             shared.join(own)
-    grounds = []
+    grounds: list[Ground] = []
     for footing in footings:
         other: Literal["", "data", "split"] = ""
         if grounds:

@@ -73,8 +73,13 @@ def _known(row: ComparisonRow, name: str) -> bool:
 def _tables(comparison: Comparison) -> list[dict[str, Any]]:
     """The tables of quality: of the rows that decide, and of those that outline; a row may stand in both."""
     numbered = list(enumerate(comparison.rows, 1))
-    decisions = {"title": "quality", "text": "methods_text", "names": _DECISIONS, "thresholds": True}
-    masks = {"title": "quality_masks", "text": "quality_masks_text", "names": _MASKS, "thresholds": False}
+    decisions: dict[str, Any] = {"title": "quality", "text": "methods_text", "names": _DECISIONS, "thresholds": True}
+    masks: dict[str, Any] = {
+        "title": "quality_masks",
+        "text": "quality_masks_text",
+        "names": _MASKS,
+        "thresholds": False,
+    }
     tables = [
         table | {"rows": [(number, row) for number, row in numbered if table["names"][0] in row.metrics]}
         for table in (decisions, masks)

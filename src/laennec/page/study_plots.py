@@ -191,7 +191,9 @@ def cost_of_quality(report: StudyReport, runs: Sequence[RunFound], voice: Voice)
     minutes = [fmean(trial.seconds for trial in run.trials) / 60 for _, run in shown]
     kind = cost_kind(runs)
     with drawing(voice.plain(f"study.cost_plot.{kind}"), 4.7, 4.6, f"cost{voice.lang}") as sheet:
-        panels = [(name, sheet.axes(2, 1, place)) for place, name in enumerate(_COST[kind], 1)]
+        upper, lower = _COST[kind]
+        panels = [(upper, sheet.axes(2, 1, 1))]
+        panels.append((lower, sheet.axes(2, 1, 2, sharex=panels[0][1])))
         for name, axes in panels:
             for (number, run), minute in zip(shown, minutes, strict=True):
                 estimate, spread = run.figure(name), run.spread(name)
