@@ -45,7 +45,7 @@ def test_it_searches_resumes_and_writes_the_best_recipe(
     assert all(1e-4 <= t.values["phases.0.learning_rate"] <= 1e-1 for t in ended)
     assert {t.values["head.dropout"] for t in ended} <= {0.0, 0.3}
     best = next(t for t in found.trials if t.number == found.best)
-    assert best.auroc == max(t.auroc for t in ended if t.auroc is not None)
+    assert best.reached == max(t.reached for t in ended if t.reached is not None)
     written = Recipe.read(tmp_path / "search" / "best.toml")
     assert written.phases[0].learning_rate == best.values["phases.0.learning_rate"] and not written.ranges
     assert ln.open_bundle(tmp_path / "search" / best.folder).recipe.digest == written.digest

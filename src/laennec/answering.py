@@ -28,7 +28,9 @@ class Answering:
         self.predictor = predictor
 
     def predict(self, given: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """One row an image: ``id``, ``label``, ``positive``, ``score``, ``threshold``, ``refused``, ``p.<label>`` ….
+        """One row an image: ``id``, ``refused``; of a bundle that classifies ``label``, ``positive``, ``score``,
+        ``threshold``, ``p.<label>`` …; of one that segments ``lungs``, ``lung.right``, ``lung.left`` (shares of the
+        picture) and ``lungs.doubt``.
 
         Args:
             given: paths, file contents or ``uint8`` grey pictures: one, a list, an array ``[n, height, width]`` or
@@ -40,16 +42,24 @@ class Answering:
         """
         import pandas as pd
 
-        labels = self.predictor.bundle.card.labels.names
+        card = self.predictor.bundle.card
+        decided = ("label", "positive", "score", "threshold") if card.classifies else ()
+        labels = card.labels.names if card.classifies else ()
+        areas = ("lungs", "lung.right", "lung.left", "lungs.doubt") if card.segments else ()
         rows: list[dict[str, Any]] = []
         for number, source in enumerate(_sources(given)):
             answer = self._answer(source, number)
             if isinstance(answer, Refused):
                 rows.append({"id": answer.id, "refused": answer.code})
                 continue
-            kept = answer.model_dump(include={"id", "label", "positive", "score", "threshold"})
-            rows.append(kept | {"refused": ""} | {f"p.{name}": answer.probabilities[name] for name in labels})
-        columns = ["id", "label", "positive", "score", "threshold", "refused", *(f"p.{name}" for name in labels)]
+            row = answer.model_dump(include={"id", *decided}) | {"refused": ""}
+            row |= {f"p.{name}": answer.probabilities[name] for name in labels}
+            found = answer.lungs
+            if found is not None:
+                told = (found.share, found.right.share, found.left.share, found.doubt)
+                row |= dict(zip(areas, told, strict=True))
+            rows.append(row)
+        columns = ["id", *decided, "refused", *(f"p.{name}" for name in labels), *areas]
         return pd.DataFrame(rows, columns=columns)
 
     def _answer(self, source: str | Path | bytes, number: int) -> Prediction | Refused:

@@ -193,9 +193,10 @@ class Epoch(Noun):
 
 
 class Trial(Noun):
-    """One trial of a search: the values tried, and the validation AUROC they reached.
+    """One trial of a search: the values tried, and the validation figure they reached.
 
     Attributes:
+        reached: the search's figure; where it is undefined, minus the loss.
         state: ``complete``, ``pruned`` (stopped because it fell behind) or ``fail``.
         epochs: epochs run.
         folder: where its bundle lies, below the search's folder.
@@ -204,7 +205,7 @@ class Trial(Noun):
     number: int
     values: dict[str, Any]
     state: str
-    auroc: float | None
+    reached: float | None
     epochs: int
     seconds: float
     folder: str
@@ -212,10 +213,15 @@ class Trial(Noun):
 
 
 class Search(Noun):
-    """A search over a recipe's ranges. Figures are of validation: the winner's are flattered by having won."""
+    """A search over a recipe's ranges. Figures are of validation: the winner's are flattered by having won.
+
+    Attributes:
+        figure: what was searched for.
+    """
 
     recipe: str
     recipe_digest: str
+    figure: Literal["auroc", "dice"] = "auroc"
     keys: tuple[str, ...]
     trials: tuple[Trial, ...]
     best: int

@@ -172,7 +172,7 @@ def _written(recipe: Recipe, search: Any, out: Path) -> Search:
                 number=trial.number + 1,
                 values=values,
                 state=trial.state.name.lower(),
-                auroc=trial.value,
+                reached=trial.value,
                 epochs=len(trial.intermediate_values),
                 seconds=trial.duration.total_seconds() if trial.duration else 0.0,
                 folder=f"{TRIALS}/{one.digest[:12]}",
@@ -180,10 +180,11 @@ def _written(recipe: Recipe, search: Any, out: Path) -> Search:
             )
         )
     ended = [row for row in rows if row.state == "complete"]
-    best = max(ended, key=lambda row: -inf if row.auroc is None else row.auroc)
+    best = max(ended, key=lambda row: -inf if row.reached is None else row.reached)
     found = Search(
         recipe=recipe.name,
         recipe_digest=recipe.digest,
+        figure="dice" if _by_masks(recipe) else "auroc",
         keys=tuple(recipe.ranges),
         trials=tuple(rows),
         best=best.number,

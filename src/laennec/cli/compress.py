@@ -80,6 +80,7 @@ def prune(
     auroc_lost: Annotated[float, typer.Option(help="Largest validation AUROC the gate lets go.")] = 0.002,
     flipped: Annotated[float, typer.Option(help="Largest share of flipped validation decisions.")] = 0.01,
     ece_gained: Annotated[float, typer.Option(help="Largest calibration error the gate lets come in.")] = 0.01,
+    dice_lost: Annotated[float, typer.Option(help="Largest validation Dice the gate lets go.")] = 0.003,
     gate: Annotated[bool, typer.Option(help="Refuse a network outside those limits, or seal it all the same.")] = True,
 ) -> None:
     """Prune a bundle's network, retrain it, and hold it against its parent."""
@@ -98,7 +99,7 @@ def prune(
         learning_rate=learning_rate,
         distil=distil,
         root=root,
-        limits=Limits(auroc_lost=auroc_lost, flipped=flipped, ece_gained=ece_gained),
+        limits=Limits(auroc_lost=auroc_lost, flipped=flipped, ece_gained=ece_gained, dice_lost=dice_lost),
         gate=gate,
     )
     _tell(made)

@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from laennec.results import Search
 
+_FIGURES = {"auroc": "AUROC", "dice": "Dice"}
+
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's command."""
@@ -48,13 +50,13 @@ def _table(found: Search) -> None:
     from rich.table import Table
 
     table = Table(title=f"{escape(found.recipe)}: {len(found.trials)} trials")
-    for name in ("trial", *found.keys, "validation AUROC", "epochs", "seconds", "state"):
+    for name in ("trial", *found.keys, f"validation {_FIGURES[found.figure]}", "epochs", "seconds", "state"):
         table.add_column(escape(name), justify="right")
-    for trial in sorted(found.trials, key=lambda t: -(t.auroc or 0.0)):
+    for trial in sorted(found.trials, key=lambda t: -(t.reached or 0.0)):
         values = (str(trial.values.get(key, "")) for key in found.keys)
         values = (f"{float(v):.4g}" if _is_number(v) else escape(v) for v in values)
-        auroc = "" if trial.auroc is None else f"{trial.auroc:.4f}"
-        table.add_row(str(trial.number), *values, auroc, str(trial.epochs), f"{trial.seconds:.0f}", trial.state)
+        reached = "" if trial.reached is None else f"{trial.reached:.4f}"
+        table.add_row(str(trial.number), *values, reached, str(trial.epochs), f"{trial.seconds:.0f}", trial.state)
     Console().print(table)
 
 
