@@ -95,7 +95,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="bit-for-bit repeats need the same number")
     parser.add_argument("--out", type=Path, default=Path("runs/lung-ablation"))
-    parser.add_argument("--only", choices=[*VARIANTS], action="append", help="a variant, the first first; all if left out")
+    parser.add_argument(
+        "--only", choices=[*VARIANTS], action="append", help="a variant, the first first; all if left out"
+    )
     chosen = parser.parse_args()
     wanted = recipes(chosen.kermany, chosen.epochs, chosen.seed, chosen.threads)
     bundles = {name: ln.train(wanted[name], chosen.out / name) for name in chosen.only or VARIANTS}

@@ -1,6 +1,6 @@
 """Lungs outlined, and a network that outlines and classifies: figures for docs/benchmarks.md.
 
-    python benchmarks/lungs.py DATA [--work runs/lungs] [--threads 1] [--parts abcd] [--train-only NAME…]
+    python benchmarks/lungs.py DATA [--work runs/lungs] [--threads 1] [--parts abcd] [--train NAME…]
 
 DATA holds ``kermany/``, ``kermany-lungmasks/`` and ``covid-ccby/``. Trains what is not there yet (an hour and more a
 network on one core), chooses on validation, and reads the official test and the adults once, at the end. Parts: a
@@ -223,7 +223,7 @@ def hybrids(bench: Bench) -> list[str]:
         "ms",
     ]
     lines = [
-        "Official test; thresholds of validation; ms: one image, openvino fp32, 2 threads, side by side.",
+        "Official test; thresholds of validation; ms: one image, openvino fp32, all cores, side by side.",
         "",
     ]
     lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]

@@ -62,7 +62,13 @@ def compare(
     for bundle in opened[1:]:
         seen = bundle.card.data
         same_data = (seen.split_digest, seen.collection_digest) == (first.split_digest, first.collection_digest)
-        if not same_data or bundle.card.labels != opened[0].card.labels or not _common(bundle, opened[0]):
+        if not _common(bundle, opened[0]):
+            raise UsageError(
+                f"'{bundle.name}' answers with {' and '.join(bundle.card.outputs)}, '{opened[0].name}' with "
+                f"{' and '.join(opened[0].card.outputs)}: there is nothing to compare",
+                "compare bundles of the same task, or with one that does both",
+            )
+        if not same_data or bundle.card.labels != opened[0].card.labels:
             raise UsageError(
                 f"'{bundle.name}' was made with another split or other labels than '{opened[0].name}': its test images "
                 "may be the other's training images",

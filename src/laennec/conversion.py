@@ -78,10 +78,10 @@ def export(
         return done
     feed = reload(parent, ("train", "val"), root)
     model, val = like or parent, feed.part("val")
-    seen = [(c.labels, c.preprocess.pixel_digest, c.data.split_digest) for c in (model.card, parent.card)]
+    seen = [(c.labels, c.outputs, c.preprocess.pixel_digest, c.data.split_digest) for c in (model.card, parent.card)]
     if seen[0] != seen[1]:
         raise UsageError(
-            f"'{model.name}' has other labels, pixels or another split than '{parent.name}'",
+            f"'{model.name}' has other labels or answers, other pixels or another split than '{parent.name}'",
             "name the bundle it was pruned from",
         )
     before, own = answers(model, val), answers(parent, val)

@@ -62,7 +62,7 @@ def evaluate(
     part = feed.part(split if on is None else "test")
     given = infer(start(bundle), part, bundle.name)
     report = _report(bundle, feed, part, split if on is None else EXTERNAL, given)
-    folder = report_folder(bundle, split if on is None else f"on-{feed.collection.name}")
+    folder = report_folder(bundle, report.place)
     storage.write_json(folder / "report.json", report.model_dump(mode="json"))
     storage.write_bytes(
         folder / "report.html",
@@ -158,7 +158,8 @@ def _segmentation(bundle: Bundle, part: loader.Part, given: Outputs) -> Segmenta
             if spacing is not None:  # of the picture's pixels; the truth may be kept at another size
                 spacing = (spacing[0] * rows_ / truth.shape[0], spacing[1] * columns / truth.shape[1])
             how = (card.outline, card.preprocess.resize, spacing, (rows_, columns))
-            rows.append(overlaps.measured(sample.id, given.masks[place], truth, *how))
+            turned = bool(picture.done.get("mirrored"))
+            rows.append(overlaps.measured(sample.id, given.masks[place], truth, *how, mirrored=turned))
             patients.append(sample.patient)
             step.advance()
     return overlaps.judge(rows, card.outline, patients) if rows else None

@@ -188,7 +188,9 @@ class Fit:
     def _judge(self, source: Source, phase: Phase, epoch: int, loss: float, started: float) -> None:
         """Validate the average, keep it if it is the best so far, and write the epoch's line of history."""
         given = source.judged(self.average)
-        if not given.finite:
+        # masks come in whole steps, in which NaN does not show
+        sound = all(bool(t.isfinite().all()) for t in self.average.state_dict().values() if t.is_floating_point())
+        if not given.finite or not sound:
             raise _diverged("the network's answers became NaN", epoch, phase)
         seen = self._figures(given)
         monitor = self.recipe.training.monitor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from laennec import family, images, progress, storage, work
 from laennec.bundle import Bundle
 from laennec.card import DataSeen
 from laennec.errors import UsageError
-from laennec.outputs import MASKS
+from laennec.outputs import MASKS, PROBABILITIES
 from laennec.recipe import Data, Recipe
 from laennec.results import Refused
 from laennec.samples import PART_NAMES, Collection, Sample, Split, patients_of
@@ -72,6 +73,7 @@ class Feed:
 
     Attributes:
         needs_mask: a part holds only images whose mask is known.
+        unmasked: ids whose mask is there and could not be read.
     """
 
     collection: Collection
@@ -82,6 +84,7 @@ class Feed:
     truths: np.ndarray | None = None
     truths_kept: tuple[str, ...] = ()
     needs_mask: bool = False
+    unmasked: frozenset[str] = frozenset()
 
     def part(self, name: str) -> Part:
         """One part. Raises `UsageError` if none of its images can be read."""
@@ -109,7 +112,10 @@ class Feed:
         masks: dict[str, int] = {}
         mask_files: dict[str, str] = {}
         if self.truths is not None:
-            masks = {name: sum(s.mask is not None for s in samples) for name, samples in parts.items()}
+            masks = {
+                name: sum(s.mask is not None and s.id not in self.unmasked for s in samples)
+                for name, samples in parts.items()
+            }
             mask_files = {name: mask_digest(self.collection.take(self.split.part(name))) for name in PART_NAMES}
             if self.needs_mask:
                 parts = {name: [s for s in samples if s.mask is not None] for name, samples in parts.items()}
@@ -156,11 +162,17 @@ def decode(recipe: Recipe, collection: Collection, split: Split, parts: Sequence
     """
     samples = collection.take(key for name in parts for key in split.part(name))
     answers = work.check(recipe.task)
+    if PROBABILITIES in answers and all(math.isnan(v) for s in collection.samples for v in s.labels):
+        raise UsageError(f"no image of '{collection.name}' has a label to learn", 'set task = "segment"')
     if MASKS not in answers:
         decoded = images.decoded(samples, recipe.preprocess)
         _tell(decoded.refused)
         return Feed(collection, split, decoded.pixels, decoded.kept, decoded.refused)
     masked, alone = [s for s in samples if s.mask is not None], len(answers) == 1
+    if not masked and not alone and "train" not in parts:
+        decoded = images.decoded(samples, recipe.preprocess)  # its decisions can be judged all the same
+        _tell(decoded.refused)
+        return Feed(collection, split, decoded.pixels, decoded.kept, decoded.refused)
     if not masked:
         raise UsageError(
             f"the task '{recipe.task}' learns masks, and no image of '{collection.name}' has one",
@@ -174,7 +186,10 @@ def decode(recipe: Recipe, collection: Collection, split: Split, parts: Sequence
     _tell((*decoded.refused, *truths.refused))
     # without its mask an image cannot be used where masks are all there is to learn
     refused = (*decoded.refused, *(truths.refused if alone else ()))
-    return Feed(collection, split, decoded.pixels, decoded.kept, refused, truths.pixels, truths.kept, alone)
+    unmasked = {one.id for one in truths.refused}
+    return Feed(
+        collection, split, decoded.pixels, decoded.kept, refused, truths.pixels, truths.kept, alone, frozenset(unmasked)
+    )
 
 
 def _tell(refusals: Sequence[Refused]) -> None:
@@ -198,6 +213,8 @@ def reload(bundle: Bundle, parts: Sequence[str], root: str | Path | None = None)
     recipe = bundle.recipe
     if root is not None:
         recipe = recipe.replace(data__root=str(root))
+    if not bundle.card.segments and isinstance(recipe.data.options.get("masks"), str):
+        recipe = recipe.replace(data__masks=None)  # it never learned from them
     try:
         feed = load(recipe, parts)
     except UsageError as error:

@@ -283,6 +283,8 @@ def _filled(network: Network, files: Mapping[str, bytes], name: str, card: Card,
         if narrowed:
             narrow(network, weights)
         network.load_state_dict(weights)
+        if not all(bool(t.isfinite().all()) for t in weights.values() if t.is_floating_point()):
+            raise UntrustedBundle(f"{name} holds weights that are no numbers", "train the model again")
         if narrowed:  # widths that do not go together show when it runs, and only then
             with torch.inference_mode():
                 answer = network.eval().logits(torch.zeros(1, 1, card.preprocess.size, card.preprocess.size))

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laennec import images, masks, overlays, segments, storage
-from laennec.bundle import Bundle
-from laennec.errors import UsageError
+from laennec.bundle import Bundle, model_digest
+from laennec.errors import ImageError, MissingExtra, UsageError
 from laennec.results import Prediction
 from laennec.version import VERSION
 
@@ -27,11 +27,13 @@ class Outlined:
             to the eye it is black.
         overlay: a PNG of the radiograph with both outlined.
         segmentation: a DICOM Segmentation joined to the radiograph's study, where that is a DICOM file.
+        lost: why there is none of a DICOM file; empty otherwise.
     """
 
     mask: Path
     overlay: Path
     segmentation: Path | None = None
+    lost: str = ""
 
 
 def outline(bundle: Bundle, source: str | Path, answer: Prediction, out: str | Path) -> Outlined:
@@ -45,8 +47,8 @@ def outline(bundle: Bundle, source: str | Path, answer: Prediction, out: str | P
 
     Raises:
         UsageError: the bundle outlines nothing.
-        ImageError: the radiograph cannot be read, or its header contradicts the sides of the lungs.
-        MissingExtra: the radiograph is a DICOM file and the extra ``dicom-write`` is not installed.
+        ImageError: the radiograph cannot be read.
+        StorageFull: no room.
     """
     source, out = Path(source), Path(out)
     pixels = images.read(source).pixels
@@ -58,8 +60,11 @@ def outline(bundle: Bundle, source: str | Path, answer: Prediction, out: str | P
     storage.write_bytes(made.overlay, overlays.overlay(pixels, right, left))
     if answer.image.get("format") != "DICOM":
         return made
-    algorithm = segments.Algorithm(name=bundle.card.name, version=VERSION, digest=bundle.digest)
-    data = segments.segmentation_object(source, {"right": right, "left": left}, algorithm)
+    algorithm = segments.Algorithm(bundle.card.name, f"laennec {VERSION}", model_digest(bundle.card.files))
+    try:
+        data = segments.segmentation_object(source, {"right": right, "left": left}, algorithm)
+    except (ImageError, MissingExtra, UsageError) as error:
+        return Outlined(made.mask, made.overlay, lost=f"{error.message}: {error.hint}")
     path = out / f"{stem}.seg.dcm"
     storage.write_bytes(path, data)
     return Outlined(made.mask, made.overlay, path)

@@ -164,6 +164,7 @@ def measured(
     resize: Resize,
     spacing_mm: tuple[float, float] | None = None,
     picture: tuple[int, int] | None = None,
+    mirrored: bool = False,
 ) -> Measured:
     """One image's mask against its truth.
 
@@ -174,6 +175,7 @@ def measured(
         spacing_mm: between the centres of the truth's pixels, down and across, in millimetres; None where unknown.
         picture: rows and columns of the picture, where the truth is kept in other proportions; without it a mask made
             of a padded or cropped picture would be put in the wrong place.
+        mirrored: the patient's left lies on the picture's left.
 
     Raises:
         ValueError: the truth does not have two dimensions, or has no pixel.
@@ -190,6 +192,8 @@ def measured(
         raw = _closeness(placed(levels, shape, resize, whole.shape) >= least, whole)
     sides = zip(parted(mask), parted(whole), strict=True)
     right, left = (_closeness(of_mask, of_truth) for of_mask, of_truth in sides)
+    if mirrored:
+        right, left = left, right
     distance_mm = closeness.hd95
     if spacing_mm is None:
         distance_mm = None

@@ -286,7 +286,7 @@ def _sealed(work: _Work, network: Network, told: dict[str, Any], limits: Limits,
             f"the network pruned to {work.asked.wanted}",
             parent.name,
             "more --epochs, or more of it left"
-            + ("" if work.asked.distil else ", or --distil 0.7 to learn from its parent")
+            + ("" if work.asked.distil or parent.card.segments else ", or --distil 0.7 to learn from its parent")
             + "; --no-gate seals it as it is",
         )
     temperature = standard.temperature(after)

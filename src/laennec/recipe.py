@@ -15,7 +15,14 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, Field, ValidationError, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from laennec import family, work
 from laennec.errors import UsageError
@@ -94,6 +101,16 @@ class Recipe(Section):
     members: tuple[Member, ...] = Field(default=(), strict=False)
     ranges: dict[str, Range] = Field(default_factory=dict)
 
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # recipes from before these keys keep their digests
+        plain: dict[str, Any] = serialise(self)
+        if self.task == "classify":
+            plain.pop("task", None)
+        if self.segmentation == Segmentation():
+            plain.pop("segmentation", None)
+        return plain
+
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
         names = [member.name for member in self.members]
@@ -125,6 +142,8 @@ class Recipe(Section):
             raise ValueError("ensembles and teachers are for label probabilities alone")
         if self.augmentation.mixup:
             raise ValueError("mixup blends labels, and a mask of two patients is none: set augmentation.mixup = 0")
+        if any(phase.train == "head" for phase in self.phases):
+            raise ValueError("what draws masks is no part of the head: let phases.train name a part of the backbone")
         if any(phase.views for phase in self.phases):
             raise ValueError("kept embeddings hold no map: phases.views is for label probabilities alone")
 

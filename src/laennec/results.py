@@ -158,6 +158,11 @@ class Report(Noun):
     laennec: str
 
     @property
+    def place(self) -> str:
+        """The part, or ``on-`` and the name of another data set: the report's folder, and the prefix of its figures."""
+        return f"on-{self.collection}" if self.part == "external" else self.part
+
+    @property
     def figures(self) -> dict[str, Estimate]:
         """`metrics`, and of masks the means over images of ``dice``, ``iou`` and ``hd95``."""
         if self.segmentation is None:

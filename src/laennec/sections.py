@@ -252,7 +252,7 @@ class Member(Section):
 
     @model_validator(mode="after")
     def _same_data(self) -> Self:
-        common = {"data", "split", "decision", "members", "ensemble", "ranges", "name"}
+        common = {"data", "split", "decision", "members", "ensemble", "ranges", "name", "task"}
         wrong = sorted(key for key in self.set if key.partition(".")[0] in common)
         if wrong:
             raise ValueError(f"a member cannot change '{wrong[0]}': it is common to the ensemble")

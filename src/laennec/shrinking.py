@@ -69,6 +69,7 @@ def shrink(
     out: str | Path,
     within: float = 0.002,
     flipped: float = 0.01,
+    dice_lost: float = 0.003,
     shares: Sequence[float] = SHARES,
     steps: int = 3,
     epochs: int = 2,
@@ -85,10 +86,11 @@ def shrink(
         out: folder for ``candidates/``, ``best/``, the table ``shrink.json`` and the comparison on validation.
         within: largest validation AUROC that may be lost.
         flipped: largest share of validation decisions that may come out otherwise.
+        dice_lost: largest mean Dice of masks on validation that may be lost.
         shares: of the parent's operations, each to be tried; after the first whose exports all fail the smaller ones
             are not.
         steps, epochs: of the pruning; see `laennec.prune`.
-        distil: share of the parent's answers in what the pruned network learns.
+        distil: share of the parent's answers in what the pruned network learns; none where it makes masks.
         root: where the data lies now, if it moved.
         language: of the comparison's page when it opens.
 
@@ -102,7 +104,8 @@ def shrink(
     if not all(0 < share < 1 for share in shares):
         raise UsageError("a share of the operations lies between 0 and 1", "for example 0.5 0.3")
     storage.check_free(out, {"candidates", _BEST, TABLE, "comparison.html", "comparison.json"})
-    limits, folder = Limits(auroc_lost=within, flipped=flipped), out / "candidates"
+    limits, folder = Limits(auroc_lost=within, flipped=flipped, dice_lost=dice_lost), out / "candidates"
+    distil = 0.0 if parent.card.segments else distil
     tried, held = [], {}
     for share in (1.0, *sorted(shares, reverse=True)):
         if share < 1 and parent.card.ensemble is not None:

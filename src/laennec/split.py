@@ -98,7 +98,7 @@ def _fold(collection: Collection, samples: Sequence[Sample], how: Parting) -> tu
     # Dealt out one stratum after the other: the folds' sizes differ by one patient at most, and so do each stratum's.
     dealt = [patient for patients in _strata(samples, f"{how.seed}/folds") for patient in patients]
     folds = [set(dealt[number :: how.folds]) for number in range(how.folds)]
-    for position, label in enumerate(collection.labels.names):
+    for position, label in enumerate(collection.labels.names if _labelled(collection) else ()):
         holders = {s.patient for s in samples if s.labels[position] == 1}
         without = [number for number, fold in enumerate(folds) if not fold & holders]
         if without:
@@ -108,6 +108,11 @@ def _fold(collection: Collection, samples: Sequence[Sample], how: Parting) -> tu
                 "every fold needs every label from different patients: lower split.folds, or add patients",
             )
     return _apart(samples, folds[how.fold])
+
+
+def _labelled(collection: Collection) -> bool:
+    """Whether any label is known; none is in a set of masks alone."""
+    return any(not math.isnan(value) for sample in collection.samples for value in sample.labels)
 
 
 def _strata(samples: Sequence[Sample], seed: str) -> list[list[str]]:
@@ -129,8 +134,8 @@ def _apart(samples: Sequence[Sample], patients: set[str]) -> tuple[list[Sample],
 
 
 def _check_classes(collection: Collection, split: Split) -> None:
-    if all(math.isnan(value) for sample in collection.samples for value in sample.labels):
-        return  # a set of masks alone
+    if not _labelled(collection):
+        return
     for name in PART_NAMES:
         samples = collection.take(split.part(name))
         for position, label in enumerate(collection.labels.names):

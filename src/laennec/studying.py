@@ -185,6 +185,8 @@ def _unplaced(recipe: Recipe) -> dict[str, Any]:
     """A recipe without the folders it names."""
     values = recipe.model_dump(mode="json")
     values["data"].pop("root", None)
+    if isinstance(values["data"].get("masks"), str):  # a folder; of another data set it may be a switch
+        values["data"].pop("masks")
     values["teacher"].pop("bundle")
     return values
 

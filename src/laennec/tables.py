@@ -183,7 +183,8 @@ class Growing:
             for group in _groups(rows, _GROUP):
                 cells = zip(*group, strict=True) if group else ([] for _ in self.columns)
                 typed = [
-                    [kind(cell) for cell in column] for kind, column in zip(self.columns.values(), cells, strict=True)
+                    [None if kind is float and cell == "" else kind(cell) for cell in column]
+                    for kind, column in zip(self.columns.values(), cells, strict=True)
                 ]
                 writer.write_table(
                     pyarrow.Table.from_arrays(

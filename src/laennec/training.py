@@ -106,8 +106,12 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
             teacher=teacher,
             taught_by=taught_by,
         )
+        _check_masks(pictures)
         fit = Fit(pictures, network.to(device).to(memory_format=torch.channels_last))
         identity = {"recipe": recipe.digest, "split": feed.split.digest, "collection": feed.collection.digest}
+        if work.segment is not None:
+            learned = feed.collection.take((*feed.split.train, *feed.split.val))
+            identity["masks"] = loader.mask_digest(learned)
 
         def heard(epoch: Epoch) -> None:
             ledger.note()
@@ -165,6 +169,13 @@ def _trained(recipe: Recipe, out: Path, tracked: tracking.Trackers, told: Callab
     return bundle
 
 
+def _check_masks(pictures: Pictures) -> None:
+    """Refuse to learn masks where none is known to learn from, or to choose on."""
+    for name, part in (("train", pictures.train), ("val", pictures.val)):
+        if pictures.work.segment is not None and not part.masked.any():
+            raise UsageError(f"no image of the {name} part has a known mask", "add masks, or change [split]")
+
+
 def _decided(
     recipe: Recipe, pictures: Pictures, given: Outputs, views: np.ndarray | None, bound_to: tuple[str, str]
 ) -> tuple[dict[str, OperatingPoint], Outline | None]:
@@ -200,6 +211,8 @@ def _teacher(recipe: Recipe, feed: loader.Feed, device: torch.device) -> tuple[D
         return None, None
     bundle = open_bundle(recipe.teacher.bundle)
     card = bundle.card
+    if not card.classifies:
+        raise UsageError(f"the teacher '{bundle.name}' names no label", "take one that classifies")
     if card.backend != "torch":
         raise UsageError(f"the teacher '{bundle.name}' is not a torch bundle", "name the bundle it was exported from")
     if (card.labels, card.preprocess.pixel_digest) != (feed.collection.labels, recipe.preprocess.pixel_digest):

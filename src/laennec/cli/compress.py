@@ -22,13 +22,14 @@ def shrink(
     out: Annotated[Path, typer.Option(help="Folder for the candidates, the table and the best bundle.")],
     within: Annotated[float, typer.Option(min=0, help="Largest validation AUROC that may be lost.")] = 0.002,
     flipped: Annotated[float, typer.Option(min=0, max=1, help="Largest share of flipped validation decisions.")] = 0.01,
+    dice_lost: Annotated[float, typer.Option(min=0, help="Largest validation Dice that may be lost.")] = 0.003,
     flops: Annotated[
         str, typer.Option(help="Shares of the operations to prune to, each tried; none prunes nothing.")
     ] = "0.5,0.3,0.15",
     steps: Annotated[int, typer.Option(min=1, help="How often each is pruned and retrained.")] = 3,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each retraining.")] = 2,
     distil: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the parent's answers in what is learned.")
+        float, typer.Option(min=0, max=1, help="Share of the parent's answers in what is learned; none of masks.")
     ] = 0.7,
     root: Annotated[Path | None, typer.Option(help="Where the data lies now, if it moved since the training.")] = None,
     lang: Annotated[str, typer.Option("--lang", help="Language the page opens in: en or fr.")] = "en",
@@ -46,7 +47,8 @@ def shrink(
     except ValueError as error:
         raise UsageError(f"'{flops}' is no list of shares", "for example --flops 0.5,0.3") from error
     found = shrinking.shrink(
-        bundle, out=out, within=within, flipped=flipped, shares=shares, steps=steps, epochs=epochs, distil=distil,
+        bundle, out=out, within=within, flipped=flipped, dice_lost=dice_lost, shares=shares, steps=steps,
+        epochs=epochs, distil=distil,
         root=root, language=language_of(lang),
     )  # fmt: skip
     if as_json:
@@ -106,6 +108,8 @@ def prune(
 
 
 def _tell(made: Bundle) -> None:
+    from laennec import gating
+
     seen = made.card.pruning
     if seen is None:
         return
@@ -120,10 +124,7 @@ def _tell(made: Bundle) -> None:
         word = (
             "passed" if made.card.gate is not None else "not asked for, it " + ("holds" if beside.passed else "fails")
         )
-        typer.echo(
-            f"gate:       {word}: on {beside.images} validation images AUROC {beside.auroc_parent:.4f} -> "
-            f"{beside.auroc:.4f}, {beside.flipped:.2%} flipped"
-        )
+        typer.echo(f"gate:       {word}: {gating.told(beside)}")
     if seen.kind == "magnitude":
         typer.echo(
             "Zeros are computed like any other number: this bundle is no smaller and no quicker than its parent. Only "

@@ -52,6 +52,8 @@ def predict(
         raise UsageError(
             f"{bundle} outlines nothing, and --out is for lungs", "leave out --out, or take a bundle that segments"
         )
+    if out is not None and out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is no folder", "name another --out")
     answers = list(predictor.predict_many(files))
     refused = [a for a in answers if isinstance(a, Refused)]
     written = _outlined(predictor.bundle, files, answers, out) if out is not None else [{} for _ in files]
@@ -134,7 +136,7 @@ def list_(
 
 def _outlined(bundle: Bundle, files: list[Path], answers: list[Any], out: Path) -> list[dict[str, str]]:
     """The files written for each answer by kind, or why they were not."""
-    from laennec.errors import ImageError, MissingExtra
+    from laennec.errors import LaennecError
     from laennec.outlining import outline
     from laennec.results import Refused
 
@@ -145,10 +147,15 @@ def _outlined(bundle: Bundle, files: list[Path], answers: list[Any], out: Path) 
             continue
         try:
             made = outline(bundle, path, answer, out)
-        except (ImageError, MissingExtra) as error:
+        except LaennecError as error:
             rows.append({"not_written": f"{answer.id}: {error.message}"})
             continue
-        rows.append({kind: str(where) for kind, where in vars(made).items() if where is not None})
+        except OSError as error:
+            rows.append({"not_written": f"{answer.id}: {error.strerror}"})
+            continue
+        lost = {"not_written": f"{answer.id}: Segmentation: {made.lost}"} if made.lost else {}
+        written = {"mask": made.mask, "overlay": made.overlay, "segmentation": made.segmentation}
+        rows.append({kind: str(where) for kind, where in written.items() if where is not None} | lost)
     return rows
 
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from laennec.errors import UsageError
 from laennec.labels import LabelSet
@@ -84,6 +84,14 @@ class Options(BaseModel):
     task: Literal["binary", "etiology", "bacterial_viral"] = "binary"
     official_val: bool = False
     masks: Path | None = Field(default=None, strict=False)
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # recipes from before this key keep their digests
+        plain: dict[str, Any] = serialise(self)
+        if self.masks is None:
+            plain.pop("masks", None)
+        return plain
 
 
 _LABELS = {

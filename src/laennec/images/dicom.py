@@ -41,8 +41,8 @@ _WANTED = frozenset(
     {
         _SOP_CLASS, _MODALITY, _VIEW, _BURNED, _ORIENTATION, _IMAGER_SPACING, _SPACING, _SAMPLES, _PHOTOMETRIC,
         _PLANAR, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED, _STORED, _HIGH, _SIGNED, tags.INTERCEPT, tags.SLOPE,
-        tags.MODALITY_LUT, tags.CENTER, tags.WIDTH, tags.FUNCTION, tags.VOI_LUT, tags.PADDING, tags.PADDING_LIMIT, tags.INTENT,
-        tags.LUT_SHAPE,
+        tags.MODALITY_LUT, tags.CENTER, tags.WIDTH, tags.FUNCTION, tags.VOI_LUT, tags.PADDING, tags.PADDING_LIMIT,
+        tags.INTENT, tags.LUT_SHAPE,
     }
 )  # fmt: skip
 _PLAIN_FILM = frozenset({"CR", "DX", "RG", "XR", "RF", "OT", "SC", ""})

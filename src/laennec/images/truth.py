@@ -71,10 +71,13 @@ def read_truth(mask: Path, limits: Limits = _DEFAULT) -> NDArray[np.bool_]:
 
 
 def _picture(mask: Path, limits: Limits) -> Picture:
-    if mask.is_file():
+    try:
         with mask.open("rb") as stream:
-            if looks_like(stream.read(_HEAD)) == "DICOM":
-                raise ImageError("unsupported_type", "a DICOM file is not read as a mask", "save it as PNG")
+            head = stream.read(_HEAD)
+    except OSError:
+        head = b""  # read says why
+    if looks_like(head) == "DICOM":
+        raise ImageError("unsupported_type", "a DICOM file is not read as a mask", "save it as PNG")
     return read(mask, limits)
 
 

@@ -124,5 +124,5 @@ def figures(report: Report) -> dict[str, float]:
     for name, estimate in report.figures.items():
         for suffix, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high)):
             if value is not None and math.isfinite(value):
-                found[f"{report.part}/{name}{suffix}"] = value
+                found[f"{report.place}/{name}{suffix}"] = value
     return found

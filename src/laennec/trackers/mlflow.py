@@ -110,12 +110,12 @@ class Recorded:
     def report(self, report: Report) -> None:
         """Metrics with their bounds, and the page where it may go."""
         self._metrics(figures(report), self.step)
-        self.client.set_tag(self.run_id, f"laennec.{report.part}.images", str(report.images))
-        page = self.run.reports / report.part / "report.html"
+        self.client.set_tag(self.run_id, f"laennec.{report.place}.images", str(report.images))
+        page = self.run.reports / report.place / "report.html"
         if not page.is_file():
             return
         if self._is_local() or os.environ.get("LAENNEC_MLFLOW_PAGES") == "1":
-            self.client.log_artifact(self.run_id, str(page), f"reports/{report.part}")
+            self.client.log_artifact(self.run_id, str(page), f"reports/{report.place}")
         else:
             progress.say("the report page shows pictures and file names: it was not sent to the MLflow server")
 
