@@ -191,7 +191,7 @@ def test_two_tasks_are_weighed_and_two_of_a_kind_refused(lungs: Path) -> None:
         ("classify", {"training": {"monitor": "dice"}}, "no Dice"),
         ("classify", {"training": {}, "head": {"attention": True}}, "attention"),
         ("segment", {"head": {"attention": True}}, "attention"),
-        ("segment", {"phases": [{"epochs": 1, "learning_rate": 0.1, "train": "head", "views": 2}]}, "embeddings"),
+        ("segment", {"phases": [{"epochs": 1, "learning_rate": 0.1, "train": "head"}]}, "no part of the head"),
     ],
 )
 def test_a_recipe_that_makes_no_sense_is_refused(lungs: Path, task: str, change: dict[str, Any], told: str) -> None:
@@ -352,7 +352,7 @@ def test_the_graph_answers_as_torch_does_and_int8_holds_its_gate(outlining_bundl
     before, after = (infer(start(b), val, "x").masks for b in (outlining_bundle, int8))
     assert before is not None
     assert after is not None
-    assert 0 < np.abs(before.astype(int) - after).mean() < 8
+    assert 0 < ((before >= 128) != (after >= 128)).mean() < 0.08
     with pytest.raises(GateFailed, match="Dice"):
         ln.export(outlining_bundle, "onnxruntime", "int8", out=tmp_path / "x", limits=Limits(dice_lost=-0.5))
 
@@ -486,7 +486,7 @@ def test_predict_writes_masks_and_overlays(
         assert Image.open(row["overlay"]).mode == "RGB"
     run(["predict", str(hybrid.path), files[0], "--out", str(tmp_path / "out")])
     assert (tmp_path / "out" / "p000_0-2.mask.png").is_file()
-    assert "right lung" in capsys.readouterr().out
+    assert "lungs" in capsys.readouterr().out
 
 
 def test_out_is_for_models_that_segment(trained: Bundle, pictures: Path, tmp_path: Path) -> None:

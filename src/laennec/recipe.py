@@ -144,8 +144,6 @@ class Recipe(Section):
             raise ValueError("mixup blends labels, and a mask of two patients is none: set augmentation.mixup = 0")
         if any(phase.train == "head" for phase in self.phases):
             raise ValueError("what draws masks is no part of the head: let phases.train name a part of the backbone")
-        if any(phase.views for phase in self.phases):
-            raise ValueError("kept embeddings hold no map: phases.views is for label probabilities alone")
 
     @model_validator(mode="before")
     @classmethod

@@ -167,7 +167,7 @@ def _table(answers: list[Any], classifies: bool, segments: bool) -> None:
     from laennec.results import Refused
 
     decided = ("answer", "positive", "score", "threshold") if classifies else ()
-    outlined = ("right lung", "left lung", "lungs") if segments else ()
+    outlined = ("right", "left", "lungs") if segments else ()
     table = Table()
     for name in ("file", *decided, *outlined, "ms"):
         table.add_column(name, justify="left" if name in {"file", "answer", "positive"} else "right")
