@@ -352,7 +352,8 @@ def test_the_graph_answers_as_torch_does_and_int8_holds_its_gate(outlining_bundl
     before, after = (infer(start(b), val, "x").masks for b in (outlining_bundle, int8))
     assert before is not None
     assert after is not None
-    assert 0 < ((before >= 128) != (after >= 128)).mean() < 0.08
+    # a skip that ends in a ReLU meets an upsampling that does not: one range for both would undo the ReLU
+    assert 0 < np.abs(before.astype(int) - after).mean() < 8
     with pytest.raises(GateFailed, match="Dice"):
         ln.export(outlining_bundle, "onnxruntime", "int8", out=tmp_path / "x", limits=Limits(dice_lost=-0.5))
 

@@ -76,10 +76,14 @@ def calibrated(prepared: bytes, calibration: np.ndarray, method: str) -> Calibra
         tensor: (float(np.min(data.range_value[0])), float(np.max(data.range_value[1])))
         for tensor, data in measured.items()
     }
+    # the quantiser takes such activations out: rounding to a range that begins at 0 does their work
+    cut = {name for node in model.graph.node if node.op_type in {"Relu", "Clip"} for name in node.output}
     for group in graphs.joined(model):
         known = [ranges[tensor] for tensor in group if tensor in ranges]
         if known:
             shared = (min(low for low, _ in known), max(high for _, high in known))
+            if shared[0] < 0 and group & cut:
+                continue
             ranges |= dict.fromkeys(group & set(ranges), shared)
     inner = tuple(layer for layer in graphs.layers(model) if layer not in ends)
     return Calibrated(prepared, method, ranges, tuple(ends), inner)
