@@ -37,7 +37,11 @@ def write_kermany(root: Path, phantoms: Sequence[Phantom]) -> Path:
         if split == "train":
             names += [f"PNEUMONIA/person{first}_bacteria_900", f"PNEUMONIA/person{first}_virus_900"]
         for name in names:
-            save(phantoms[at % len(phantoms)], root / split / f"{name}.jpeg")
+            phantom = phantoms[at % len(phantoms)]
+            save(phantom, root / split / f"{name}.jpeg")
+            mask = root.parent / f"{root.name}-lungmasks" / split / f"{name}.png"
+            mask.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((phantom.lungs > 0).astype(np.uint8) * 255).save(mask)
             at += 1
     return root
 

@@ -20,6 +20,7 @@ from laennec.labels import LabelSet
 from laennec.loader import reload
 from laennec.runtime import infer, start
 from laennec.sections import Ensemble
+from laennec.work import Answered
 
 SHORT = [{"epochs": 2, "learning_rate": 1e-2}]
 
@@ -69,8 +70,8 @@ def test_two_views_by_one_bundle_average_the_picture_and_its_mirror(trained: Bun
     made = ln.ensemble([trained], tmp_path / "views", Ensemble(views=("plain", "flip")))
     session, pixels = start(trained), reload(trained, ("val",)).part("val").batch(slice(0, 8))
     mirrored = np.ascontiguousarray(pixels[..., ::-1])
-    expected = (session.run(pixels) + session.run(mirrored)) / 2
-    assert np.allclose(start(made).run(pixels), expected, atol=1e-6)
+    expected = (session.run(pixels).probabilities + session.run(mirrored).probabilities) / 2
+    assert np.allclose(start(made).run(pixels).probabilities, expected, atol=1e-6)
     with pytest.raises(UsageError, match="two bundles or more"):
         ln.ensemble([trained], tmp_path / "none")
 
@@ -202,7 +203,7 @@ def test_a_pupil_of_a_sure_teacher_answers_like_it_and_not_like_the_labels(
             return self
 
         def answer(self, images: Any) -> Any:
-            return images.new_tensor([[0.95, 0.05]]).expand(len(images), 2)
+            return Answered(images.new_tensor([[0.95, 0.05]]).expand(len(images), 2))
 
     monkeypatch.setattr(training, "load_deployed", lambda *_: Stubborn())
     pupil = ln.train(tiny_recipe(pictures, teacher={"bundle": str(trained.path), "share": 1.0}), tmp_path / "pupil")

@@ -90,15 +90,17 @@ def test_backends_give_the_parents_answers(trained: Bundle, tmp_path: Path, back
     """Contract: fp32 differs by rounding only, any batch size gives the same, and the card's precisions all run."""
     member = family.member("backends", backend)
     pixels = np.random.default_rng(0).integers(0, 256, (9, 1, 32, 32), np.uint8)
-    expected = start(trained).run(pixels)
+    expected = start(trained).run(pixels).probabilities
     for precision in member.PRECISIONS:
         made = ln.export(trained, backend, precision, out=tmp_path / precision, limits=LOOSE)
         session = start(made, threads=1)
-        got = session.run(pixels)
+        got = session.run(pixels).probabilities
         assert got.dtype == np.float32 and got.shape == expected.shape
         assert np.allclose(got.sum(1), 1, atol=1e-3)
         assert np.abs(got - expected).max() < (1e-4 if precision == "fp32" else 0.25)
-        assert np.allclose(np.concatenate([session.run(pixels[i : i + 1]) for i in range(9)]), got, atol=1e-5)
+        assert np.allclose(
+            np.concatenate([session.run(pixels[i : i + 1]).probabilities for i in range(9)]), got, atol=1e-5
+        )
         assert made.card.gate.largest_difference < (1e-4 if precision == "fp32" else 0.25)
 
 
@@ -281,10 +283,10 @@ def test_a_missing_extra_refuses_one_file_not_the_batch(
 ) -> None:
     load = images.load
 
-    def without_dicom(source: Path, *rest: object) -> object:
+    def without_dicom(source: Path, *rest: object, **more: object) -> object:
         if source.name == "note.png":
             raise MissingExtra("this needs the library 'pydicom'", 'pip install "laennec[dicom]"')
-        return load(source, *rest)
+        return load(source, *rest, **more)
 
     monkeypatch.setattr(images, "load", without_dicom)
     answers = list(ln.Predictor(quantised).predict_many(some_files))

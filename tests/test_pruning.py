@@ -182,7 +182,7 @@ def test_half_the_operations_are_left_and_the_card_says_what_was_done(parent: Bu
 def test_a_pruned_bundle_is_exported_judged_and_asked_like_any_other(pruned: Bundle, tmp_path: Path) -> None:
     graph = ln.export(pruned, out=tmp_path / "onnx")
     pixels = np.random.default_rng(0).integers(0, 256, (9, 1, 32, 32), np.uint8)
-    assert np.abs(start(graph).run(pixels) - start(pruned).run(pixels)).max() < 1e-4
+    assert np.abs(start(graph).run(pixels).probabilities - start(pruned).run(pixels).probabilities).max() < 1e-4
     assert ln.evaluate(pruned).part == "test"
     assert graph.card.pruning == pruned.card.pruning
 
@@ -271,7 +271,7 @@ def test_a_pruned_bundle_can_be_pruned_again_and_joined(parent: Bundle, pruned: 
     assert sparse.card.pruning is not None and sparse.card.pruning.narrowed
     joined = ensemble([parent, pruned], tmp_path / "joined")
     val = reload(parent, ("val",)).part("val")
-    assert infer(start(joined), val, "joined").shape == (len(val), 2)
+    assert infer(start(joined), val, "joined").probabilities.shape == (len(val), 2)
     with pytest.raises(UsageError, match="20% are zero already"):
         prune(sparse, out=tmp_path / "x", kind="magnitude", share=0.1)
     with pytest.raises(UsageError, match="is an ensemble"):

@@ -130,6 +130,8 @@ def each_recipe() -> Iterator[Any]:
     seen: set[tuple[str, str]] = set()
     for path in RECIPES:
         recipe = Recipe.read(path)
+        if recipe.task != "classify":
+            continue
         backbone = (recipe.model.name, recipe.model.options.get("backbone", ""))
         new = backbone not in seen and not recipe.members  # test_ensembling exports an ensemble
         seen.add(backbone)
@@ -181,6 +183,21 @@ def test_a_recipe_trains_evaluates_exports_and_predicts(
     assert answer.score == pytest.approx(report.scores[sample.id], abs=1e-3)
     assert answer.positive == (answer.score >= answer.threshold)
     assert os.fspath(sample.path) == answer.id
+
+
+@pytest.mark.parametrize("path", [p for p in RECIPES if Recipe.read(p).task != "classify"], ids=lambda path: path.stem)
+def test_a_recipe_that_outlines_trains_evaluates_and_predicts(path: Path, ground: Ground, tmp_path: Path) -> None:
+    recipe = shrunk(path, ground)
+    collection, split = loader.collect(recipe)
+    bundle = ln.train(recipe, tmp_path / "run")
+    assert bundle.card.task == recipe.task
+    report = ln.evaluate(bundle)
+    assert report.segmentation is not None and report.segmentation.images == len(split.test)
+    assert sound(report.segmentation.mean["dice"])
+    assert bool(report.metrics) == bundle.card.classifies
+    answer = ln.open(bundle.path, threads=1).predict(collection.by_id[split.test[0]].path)
+    assert answer.lungs is not None and 0 <= answer.lungs.share <= 1
+    assert (answer.score is not None) == bundle.card.classifies
 
 
 def test_a_recipe_says_the_report_it_follows() -> None:

@@ -53,7 +53,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 def test_answers_are_the_same_in_this_process_and_in_others(predictor: ln.Predictor, folder: Path) -> None:
     def answers(decoders: int) -> list[Any]:
         return [
-            (s.names, {n: e.code for n, e in s.refused.items()}, s.probabilities.tolist(), s.labels, s.done)
+            (s.names, {n: e.code for n, e in s.refused.items()}, s.outputs.probabilities.tolist(), s.labels, s.done)
             for s in predictor.stretches(files_in(folder), 8, decoders)
         ]
 

@@ -280,7 +280,7 @@ def test_predict_and_score_answer_what_an_evaluation_finds(chests: list[Path], t
     small |= {"training": {"batch_size": 8, "threads": 1}, "augmentation": {}}
     bundle = train(tiny_recipe(tmp_path / "in", preprocess=asked, **small), tmp_path / "run")
     part = loader.reload(bundle, ("test",), None).part("test")
-    judged = infer(start(bundle, 1), part, "test")[:, bundle.card.labels.names.index("sick")]
+    judged = infer(start(bundle, 1), part, "test").probabilities[:, bundle.card.labels.names.index("sick")]
     predictor = ln.Predictor(bundle, threads=1)
     ln.score(predictor, tmp_path / "in", tmp_path / "out.csv", decoders=0)
     with (tmp_path / "out.csv").open(newline="") as stream:
