@@ -50,6 +50,14 @@ def test_a_plain_network_looks_at_what_decides() -> None:
     assert hot[20:28, 4:12].mean() > 4 * hot[:16, 16:].mean()
 
 
+def test_a_decoder_that_was_not_asked_is_no_map() -> None:
+    hot = heat(
+        network("unet", widths=[4, 8]), np.random.default_rng(0).integers(0, 256, (2, 1, 32, 32), np.uint8), (1,)
+    )
+    assert hot.shape == (2, 32, 32)
+    assert hot.max() <= 1
+
+
 def test_transformers_and_outliners_are_refused() -> None:
     with pytest.raises(UsageError, match="no map"):
         heat(network("timm", backbone="vit_tiny_patch16_224", weights="none"), np.zeros((1, 1, 32, 32), np.uint8), (1,))

@@ -94,20 +94,21 @@ def _with_map(network: Network, grey: torch.Tensor) -> tuple[torch.Tensor, torch
         deep, fine = network.backbone.maps(network.scaled(grey))
         deep = deep if deep.requires_grad else deep.requires_grad_()
         return deep, network.head(network.pooled(deep, network.outline(fine)))
-    last = _last_map(network.backbone)
-    hook = last.register_forward_hook(keep)
+    hooks = [layer.register_forward_hook(keep) for layer in _mapping(network.backbone)]
     try:
         logits = network.head(network.features(grey.requires_grad_()))
     finally:
-        hook.remove()
-    return kept[-1], logits
+        for hook in hooks:
+            hook.remove()
+    # as it ran, not as it was defined: a decoder that was not asked has no map
+    return [one for one in kept if one.ndim == 4 and one.shape[-1] > 1][-1], logits
 
 
-def _last_map(backbone: nn.Module) -> nn.Module:
-    """The last layer that gives a map: the last normalisation of maps behind the last convolution, or that one."""
+def _mapping(backbone: nn.Module) -> list[nn.Module]:
+    """The layers that give maps: convolutions and their normalisations."""
     from torch import nn
 
-    maps = [m for m in backbone.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+    maps: list[nn.Module] = [m for m in backbone.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
     if not any(isinstance(m, nn.Conv2d) for m in maps) or hasattr(backbone, "pos_embed"):
         raise UsageError("this network has no map of the picture to explain by", "take a convolutional network")
-    return maps[-1]
+    return maps
