@@ -499,7 +499,7 @@ def test_out_is_for_models_that_segment(trained: Bundle, pictures: Path, tmp_pat
 
 
 def test_a_dicom_file_gets_a_segmentation_object(outlining_bundle: Bundle, real_data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("highdicom")
+    pytest.importorskip("highdicom", reason="highdicom is in the extra 'dicom-write'")
     import pydicom
 
     predictor = ln.open(outlining_bundle.path)

@@ -22,8 +22,8 @@ from laennec import overlays
 from laennec.errors import ImageError, MissingExtra, UsageError
 from laennec.segments import Algorithm, segmentation_object
 
-pydicom = pytest.importorskip("pydicom")
-hd = pytest.importorskip("highdicom")
+pydicom = pytest.importorskip("pydicom", reason="pydicom is in the extra 'dicom'")
+hd = pytest.importorskip("highdicom", reason="highdicom is in the extra 'dicom-write'")
 
 CR, DX, SC = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.7"
 IMPLICIT, EXPLICIT, BIG, DEFLATED = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2", ".1.99"))
