@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,44 @@ def divisible(size: int, step: int, why: str) -> None:
             f"{why}, and {size} is no multiple of that",
             f"set preprocess.size = {low or step}" + (f" or {low + step}" if low else ""),
         )
+
+
+def ladder(down: Sequence[nn.Module], up: Sequence[nn.Module], planes: int) -> nn.Module:
+    """A backbone that goes down and up again, what it met on the way down beside it.
+
+    Args:
+        down: stages in the order they run, each making the next map of the one before.
+        up: stages that make ``(coarser, map beside it) -> finer``, from the deepest; one fewer.
+        planes: channels of the finest map.
+    """
+    with extra("train"):
+        import torch
+        from torch import nn
+
+    class Ladder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.planes = planes
+            self.down, self.up = nn.ModuleList(down), nn.ModuleList(up)
+
+        def levels(self, x: torch.Tensor) -> list[torch.Tensor]:
+            found = []
+            for stage in self.down:
+                x = stage(x)
+                found.append(x)
+            return found
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.levels(x)[-1].mean((2, 3))
+
+        def maps(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            *beside, deep = self.levels(x)
+            fine = deep
+            for stage, level in zip(self.up, reversed(beside), strict=True):
+                fine = stage(fine, level)
+            return deep, fine
+
+    return Ladder()
 
 
 def fill(backbone: nn.Module, path: Path, channels: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -149,6 +150,21 @@ def check_patients(collection: Collection, split: Split) -> None:
             f"{len(straddling)} patients of '{collection.name}' have images in two splits: {shown}",
             "correct the patient or split column, or leave the split out and laennec draws it by patient",
         )
+
+
+def patient_pattern(pattern: str) -> str:
+    """A regular expression that finds the patient's key in a file name; empty for none.
+
+    Raises:
+        ValueError: it is none, or has another number of groups than one.
+    """
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    if pattern and groups != 1:
+        raise ValueError(f"needs exactly one group around the patient's key, has {groups}")
+    return pattern
 
 
 def patients_of(samples: Sequence[Sample]) -> int:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from laennec import storage
 from laennec.errors import UsageError
 from laennec.labels import LabelSet
-from laennec.samples import Collection, Sample
+from laennec.samples import Collection, Sample, patient_pattern
 
 _SUFFIXES = {".jpeg", ".jpg", ".png", ".dcm", ".dicom"}
 _SPLITS = {
@@ -54,13 +54,7 @@ class Options(BaseModel):
     @field_validator("patient")
     @classmethod
     def _one_group(cls, pattern: str) -> str:
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        if pattern and groups != 1:
-            raise ValueError(f"needs exactly one group around the patient's key, has {groups}")
-        return pattern
+        return patient_pattern(pattern)
 
 
 def load(options: Options) -> Collection:

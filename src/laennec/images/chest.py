@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from laennec.images.lungs import SHIPPED, SIDE, squeezed
+from laennec.images.lungs import SIDE, probabilities, squeezed
 
 LEAST = 0.04  # mean probability below which there is nothing to judge
 FAR = 6.0  # spreads beyond which a figure counts no further
@@ -182,4 +182,4 @@ def doubt(pixels: NDArray[np.float32]) -> str:
     """
     levels = squeezed(pixels)
     # the network's own squeezing leaves a picture of its size as it is
-    return doubt_of(SHIPPED.locator().probabilities(levels.astype(np.float32) / np.float32(255)), levels)
+    return doubt_of(probabilities(levels.astype(np.float32) / np.float32(255)), levels)

@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from laennec.images import lungs
-from laennec.images.lungs import Lungs
+from laennec.images.lungs import LUNG, Lungs, lungs_of, probabilities
 from laennec.images.picture import Done
 from laennec.preprocess import Preprocess
 
@@ -55,8 +54,8 @@ def framed(pixels: NDArray[np.float32], preprocess: Preprocess) -> tuple[NDArray
     """
     done: Done = {}
     if preprocess.needs_lungs:
-        probabilities = lungs.SHIPPED.locator().probabilities(pixels)
-        found = lungs.lungs_of(probabilities)
+        chances = probabilities(pixels)
+        found = lungs_of(chances)
         done["lung_share"] = round(found.share, 4)
         if found.doubt:
             done["lung_doubt"] = found.doubt
@@ -68,7 +67,7 @@ def framed(pixels: NDArray[np.float32], preprocess: Preprocess) -> tuple[NDArray
             if found.doubt:
                 done["frame_doubt"] = found.doubt
         if preprocess.outside != "keep" or preprocess.normalise != "none":
-            region = None if found.doubt else Region.of(probabilities, found)
+            region = None if found.doubt else Region.of(chances, found)
             pixels = _by_greys(pixels, frame, region, preprocess, done)
         else:
             pixels = _inside(pixels, frame)
@@ -136,7 +135,7 @@ class Region:
         """The pixels inside the box of the lungs `found` that the network's probabilities ``float32 [64, 64]`` call
         lung; what lies outside the box is no part of them.
         """
-        fine = np.asarray(Image.fromarray(probabilities).resize((GRID, GRID), Image.Resampling.BILINEAR)) > lungs.LUNG
+        fine = np.asarray(Image.fromarray(probabilities).resize((GRID, GRID), Image.Resampling.BILINEAR)) > LUNG
         left, top, right, bottom = cut(found, 0.0, fine.shape)
         mask = np.zeros_like(fine)
         mask[top:bottom, left:right] = fine[top:bottom, left:right]

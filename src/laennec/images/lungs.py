@@ -165,10 +165,19 @@ class _Shipped:
 SHIPPED = _Shipped(Path(__file__).with_name("lungs.onnx"))
 
 
-def find(pixels: NDArray[np.float32]) -> Lungs:
-    """The lungs on a picture ``float32 [rows, columns]`` in [0, 1], found by the shipped network.
+def probabilities(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probability of lung ``float32 [64, 64]`` on a picture ``float32 [rows, columns]`` in [0, 1], by that network.
 
     Raises:
         UntrustedBundle: the shipped network is missing or is not the one this code was made with.
     """
-    return SHIPPED.locator().find(pixels)
+    return SHIPPED.locator().probabilities(pixels)
+
+
+def find(pixels: NDArray[np.float32]) -> Lungs:
+    """The lungs on a picture ``float32 [rows, columns]`` in [0, 1], found by the shipped network.
+
+    Raises:
+        UntrustedBundle: as `probabilities`.
+    """
+    return lungs_of(probabilities(pixels))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from laennec.errors import ImageError
-from laennec.images import chest
+from laennec.images.chest import doubt
 from laennec.images.framing import framed
 from laennec.images.picture import Done, Limits
 from laennec.images.read import read
@@ -85,5 +85,5 @@ def load(
         raise ImageError("blank", "every pixel of the image has the same value", "check the export")
     pixels, done = _input(picture.pixels, preprocess)
     if gate:
-        done["chest_doubt"] = chest.doubt(picture.pixels)
+        done["chest_doubt"] = doubt(picture.pixels)
     return pixels, picture.done | done

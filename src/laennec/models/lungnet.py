@@ -76,37 +76,12 @@ def build(options: Options, channels: int, size: int, start: bool = True) -> tup
             joined: torch.Tensor = self.join(self.narrow(x) + level)
             return joined
 
-    class LungNet(nn.Module):
-        planes = widths[0]
-
-        def __init__(self) -> None:
-            super().__init__()
-            first = widths[0]
-            self.down = nn.ModuleList([nn.Sequential(*layer(channels, first, stride=2), *layer(first, first))])
-            for stage, (above, below) in enumerate(pairwise(widths), 2):
-                around = options.dilations if stage == len(widths) else (1,)
-                layers = [one for dilation in around for one in layer(below, below, dilation=dilation)]
-                self.down.append(nn.Sequential(*layer(above, below, stride=2), *layers))
-            self.up = nn.ModuleList(Up(below, above) for below, above in pairwise(reversed(widths)))
-
-        def levels(self, x: torch.Tensor) -> list[torch.Tensor]:
-            found = []
-            for stage in self.down:
-                x = stage(x)
-                found.append(x)
-            return found
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.levels(x)[-1].mean((2, 3))
-
-        def maps(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            *beside, deep = self.levels(x)
-            fine = deep
-            for stage, level in zip(self.up, reversed(beside), strict=True):
-                fine = stage(fine, level)
-            return deep, fine
-
-    backbone = LungNet()
+    down = [nn.Sequential(*layer(channels, widths[0], stride=2), *layer(widths[0], widths[0]))]
+    for stage, (above, below) in enumerate(pairwise(widths), 2):
+        around = options.dilations if stage == len(widths) else (1,)
+        layers = [one for dilation in around for one in layer(below, below, dilation=dilation)]
+        down.append(nn.Sequential(*layer(above, below, stride=2), *layers))
+    backbone = backbones.ladder(down, [Up(below, above) for below, above in pairwise(reversed(widths))], widths[0])
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

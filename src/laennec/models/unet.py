@@ -73,34 +73,9 @@ def build(options: Options, channels: int, size: int, start: bool = True) -> tup
             joined: torch.Tensor = self.join(torch.cat([level, self.widen(x)], 1))
             return joined
 
-    class UNet(nn.Module):
-        planes = widths[0]
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.down = nn.ModuleList([nn.Sequential(*convolutions(channels, widths[0]))])
-            for above, below in pairwise(widths):
-                self.down.append(nn.Sequential(nn.MaxPool2d(2), *convolutions(above, below)))
-            self.up = nn.ModuleList(Up(below, above) for below, above in pairwise(reversed(widths)))
-
-        def levels(self, x: torch.Tensor) -> list[torch.Tensor]:
-            found = []
-            for stage in self.down:
-                x = stage(x)
-                found.append(x)
-            return found
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.levels(x)[-1].mean((2, 3))
-
-        def maps(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            *beside, deep = self.levels(x)
-            fine = deep
-            for stage, level in zip(self.up, reversed(beside), strict=True):
-                fine = stage(fine, level)
-            return deep, fine
-
-    backbone = UNet()
+    down = [nn.Sequential(*convolutions(channels, widths[0]))]
+    down += [nn.Sequential(nn.MaxPool2d(2), *convolutions(above, below)) for above, below in pairwise(widths)]
+    backbone = backbones.ladder(down, [Up(below, above) for below, above in pairwise(reversed(widths))], widths[0])
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             # forward, for without normalisation nothing else keeps the size of the answers
