@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from laennec import exploration
+from laennec import exploration, images
 from laennec.census import NO_LABEL, Exploration, Shift
 from laennec.cli import run
 from laennec.errors import UsageError
@@ -73,7 +73,7 @@ def opened(folder: Path) -> Exploration:
 
 def test_counts_without_opening_an_image(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exploration.images, "decoded", None)
-    monkeypatch.setattr(exploration, "_header", None)
+    monkeypatch.setattr(images, "header", None)
     explored = explore(recipe(folder))
     assert explored.pixels is None
     train, val, test = explored.parts
@@ -335,7 +335,7 @@ def test_kermany_as_its_publisher_counts_it(real_data: Path, capsys: pytest.Capt
 
 
 def test_real_dicom_with_a_header_of_its_own(real_data: Path) -> None:
-    headers = {path.name: exploration._header(path) for path in sorted((real_data / "dicom").glob("*.dcm"))}
+    headers = {path.name: images.header(path) for path in sorted((real_data / "dicom").glob("*.dcm"))}
     assert headers
     for header in headers.values():
         assert header is not None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from laennec.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from laennec.auditing import audit_data
     from laennec.bundle import Bundle, open_bundle
     from laennec.card import Limits
     from laennec.comparison import compare
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from laennec.labels import LabelSet
     from laennec.predictor import Predictor, open
     from laennec.preprocess import Preprocess
+    from laennec.probing import audit
     from laennec.pruning import prune
     from laennec.recipe import Recipe
     from laennec.results import Prediction, Report
@@ -54,6 +56,8 @@ _HOME = {
     "Sample": "samples",
     "Split": "samples",
     "Study": "studies",
+    "audit": "probing",
+    "audit_data": "auditing",
     "compare": "comparison",
     "cost": "costing",
     "demo": "demonstration",
@@ -84,6 +88,8 @@ __all__ = [
     "Split",
     "Study",
     "__version__",
+    "audit",
+    "audit_data",
     "compare",
     "cost",
     "demo",

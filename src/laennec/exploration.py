@@ -7,7 +7,6 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -32,7 +31,6 @@ from laennec.census import (
     Value,
 )
 from laennec.errors import ImageError, UsageError
-from laennec.images import dicom_file, headers
 from laennec.loader import collect
 from laennec.page import Language
 from laennec.preprocess import Preprocess
@@ -46,10 +44,6 @@ _EXAMPLES = 6
 _VALUES = 12  # values of a fact shown apart
 _MEASURE = Preprocess(size=_SIDE, resize="stretch")  # padding would mix black borders into the grey levels
 _THUMBNAIL = Preprocess(size=176, resize="pad")
-
-_ROWS, _COLUMNS, _BITS, _SAMPLES, _VIEW, _SEX = 0x00280010, 0x00280011, 0x00280101, 0x00280002, 0x00185101, 0x00100040
-_WANTED = frozenset({_ROWS, _COLUMNS, _BITS, _SAMPLES, _VIEW, _SEX})
-_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by PNG colour type
 
 
 def explore(
@@ -77,7 +71,7 @@ def explore(
     if sample < 1:
         raise UsageError(f"a sample of {sample} images shows nothing", "give 1 or more")
     collection, split = collect(recipe)
-    facts: dict[str, _Header] = {}
+    facts: dict[str, images.Header] = {}
     seen = _open(collection, split, sample, recipe.seed, facts) if pixels else None
     parts: tuple[PartName, ...] = ("train", "val", "test")
     explored = Exploration(
@@ -126,7 +120,7 @@ def _spread(values: Sequence[float]) -> Spread:
     return Spread(low=min(values), median=median(values), high=max(values))
 
 
-def _breakdowns(collection: Collection, facts: Mapping[str, _Header]) -> Iterator[Breakdown]:
+def _breakdowns(collection: Collection, facts: Mapping[str, images.Header]) -> Iterator[Breakdown]:
     """What the tables say of view and source; of the opened DICOM files' headers what the tables do not say."""
     opened = [collection.by_id[key] for key in facts]
     said: tuple[tuple[Literal["view", "source"], Callable[[Sample], str]], ...] = (
@@ -169,44 +163,7 @@ def _breakdown(
     return Breakdown(fact=fact, asked=len(samples), known=sum(v.images for v in values), sampled=sampled, values=values)
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """What a file says of itself: size as stored, format, and for a DICOM file the view and the patient's sex."""
-
-    width: int
-    height: int
-    format: str
-    bits: int
-    channels: int
-    view: str = ""
-    sex: str = ""
-
-
-def _header(path: Path) -> _Header | None:
-    """The header of a file that was read before; None if it has changed since."""
-    limits = images.Limits()
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(limits.max_bytes)
-        kind = headers.looks_like(data)
-        if kind in ("JPEG", "PNG"):
-            said = headers.png(data) if kind == "PNG" else headers.jpeg(data)
-            channels = _CHANNELS[said.kind] if kind == "PNG" else said.samples
-            return _Header(said.width, said.height, kind, said.bits, channels)
-        found, _ = dicom_file.parse(data, _WANTED, limits, lambda _: True)
-    except (ImageError, OSError):
-        return None
-    if min(found.integer(_COLUMNS), found.integer(_ROWS)) < 1:
-        return None
-    view, sex = found.text(_VIEW), found.text(_SEX)
-    return _Header(
-        found.integer(_COLUMNS), found.integer(_ROWS), "DICOM", found.integer(_BITS), found.integer(_SAMPLES, 1),
-        view if view in ("PA", "AP") else "LATERAL" if view in ("LATERAL", "LL", "RL") else "",
-        sex if sex in ("M", "F", "O") else "",
-    )  # fmt: skip
-
-
-def _open(collection: Collection, split: Split, most: int, seed: int, facts: dict[str, _Header]) -> Pixels:
+def _open(collection: Collection, split: Split, most: int, seed: int, facts: dict[str, images.Header]) -> Pixels:
     """Draw, decode and measure; fills `facts` with the header of each readable image drawn."""
     cells = _cells(collection, split)
     drawn = {key: random.Random(f"{seed}/{key}").sample(sorted(ids), min(most, len(ids))) for key, ids in cells.items()}
@@ -215,7 +172,7 @@ def _open(collection: Collection, split: Split, most: int, seed: int, facts: dic
     row_of = {key: row for row, key in enumerate(decoded.kept)}
     with progress.track("reading headers", len(row_of)) as step:
         for key in row_of:
-            header = _header(collection.by_id[key].path)
+            header = images.header(collection.by_id[key].path)
             if header is not None:
                 facts[key] = header
             step.advance()

@@ -19,7 +19,7 @@ from types import ModuleType
 
 from laennec.errors import UnknownName
 
-FAMILIES = ("datasets", "models", "tasks", "backends", "trackers", "meters")
+FAMILIES = ("datasets", "models", "tasks", "backends", "trackers", "meters", "audits", "probes")
 
 _SINGULAR = {
     "datasets": "data set",
@@ -28,6 +28,8 @@ _SINGULAR = {
     "backends": "backend",
     "trackers": "tracker",
     "meters": "meter",
+    "audits": "audit",
+    "probes": "probe",
 }
 
 

@@ -141,9 +141,15 @@ def collect(recipe: Recipe) -> tuple[Collection, Split]:
     Raises:
         UsageError: the files are not as the data set expects, or cannot be split by patient.
     """
-    member = family.member("datasets", recipe.data.name)
-    collection = member.load(member.Options.model_validate(recipe.data.options))
+    collection = load_collection(recipe.data)
     return collection, draw_split(collection, recipe.split)
+
+
+def load_collection(data: Data) -> Collection:
+    """The data set a recipe's ``[data]`` names; no image is opened. Raises `UsageError` as `collect` does."""
+    member = family.member("datasets", data.name)
+    collection: Collection = member.load(member.Options.model_validate(data.options))
+    return collection
 
 
 def load(recipe: Recipe, parts: Sequence[str] = PART_NAMES) -> Feed:
@@ -230,8 +236,7 @@ def outside(bundle: Bundle, data: Data) -> Feed:
         UsageError: it is the data set the bundle was made with, or has other labels than the bundle answers with.
     """
     recipe, card = bundle.recipe.replace(data=data.model_dump(mode="json")), bundle.card
-    member = family.member("datasets", recipe.data.name)
-    collection = member.load(member.Options.model_validate(recipe.data.options))
+    collection = load_collection(recipe.data)
     if collection.digest == card.data.collection_digest:
         raise UsageError(
             f"'{collection.name}' is the data set '{bundle.name}' was made with", "take its test part: --split test"

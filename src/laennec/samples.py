@@ -44,6 +44,8 @@ class Sample:
         mask: file of the lung mask, if any (non-zero inside the lungs, same framing as the image).
         boxes: marked opacities, if any.
         source: hospital or collection of origin, if known.
+        sex: ``M``, ``F``, ``O`` or empty.
+        age: years; None where it is not known.
     """
 
     id: str
@@ -55,6 +57,8 @@ class Sample:
     mask: Path | None = None
     boxes: tuple[Box, ...] = ()
     source: str = ""
+    sex: str = ""
+    age: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Commands about data: show, fetch."""
+"""Commands about data: show, audit, fetch."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
     data = typer.Typer(help="Look at data, and fetch public data sets.", no_args_is_help=True)
     data.command("show")(show)
+    data.command("audit")(audit)
     data.command("fetch")(fetch)
     app.add_typer(data, name="data")
 
@@ -61,6 +62,47 @@ def show(
         if html is not None:
             typer.echo(f"page: {html}")
     return 3 if shown.pixels and shown.pixels.refused else 0
+
+
+def audit(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, by path or by name; its [data] and [split] are audited.")],
+    out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.html and suspects.csv.")] = Path("runs/audit"),
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a value of the recipe: key=value, dotted keys.")
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Another data set to hold against it: name,key=value,…; may be given several times."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="An audit of `laennec list audits`; all of them by default.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 if a check fails.")] = False,
+    lang: Annotated[str, typer.Option("--lang", help="Language the page opens in: en or fr.")] = "en",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")] = False,
+) -> int:
+    """What makes figures on a data set worth less than they look: shared patients, duplicates, shortcuts, wrong labels.
+    Exit code 3 if images cannot be read."""
+    from laennec import page, shelf
+    from laennec.auditing import audit_data
+    from laennec.cli.line import show as print_it
+    from laennec.recipe import Recipe, data_of
+
+    others = [data_of(name, options.split(",") if options else []) for name, _, options in map(_parted, against or [])]
+    language = language_of(lang)
+    made = audit_data(
+        Recipe.read(shelf.find(recipe), changes or []), out, against=others, only=only or [], language=language
+    )
+    print_it(made.model_dump(mode="json") if as_json else page.audit_text(made))
+    if not as_json:
+        typer.echo(f"page: {out / 'audit.html'}")
+    if strict and made.verdict == "fail":
+        return 1
+    return 3 if made.refused else 0
+
+
+def _parted(told: str) -> tuple[str, str, str]:
+    return told.partition(",")
 
 
 def fetch(

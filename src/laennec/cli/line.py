@@ -1,4 +1,4 @@
-"""Commands that make bundles: demo, train, evaluate, ensemble, export."""
+"""Commands that make and judge bundles: demo, train, audit, evaluate, ensemble, export."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Lang = Annotated[str, typer.Option("--lang", help="Language the page opens in: 
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
-    for command in (demo, train, evaluate, ensemble, export):
+    for command in (demo, train, audit, evaluate, ensemble, export):
         app.command()(command)
 
 
@@ -98,6 +98,26 @@ def evaluate(
     own_root = None if on else root
     report = run(bundle, split, root=own_root, on=other, language=language_of(lang), trackers=track or [])
     show(report.model_dump(mode="json") if as_json else page.report_text(report))
+
+
+def audit(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle that classifies.")],
+    split: Annotated[str, typer.Option(help="val, test or train; ask on test once the model is frozen.")] = "val",
+    root: _Root = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A probe of `laennec list probes`; all of them by default.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 if a check fails.")] = False,
+    lang: _Lang = "en",
+    as_json: _Json = False,
+) -> int:
+    """What a metric does not tell of a model: does it need the lungs, what disturbs it, for whom does it fail?"""
+    from laennec import page
+    from laennec.probing import audit as run
+
+    made = run(bundle, split, root=root, only=only or [], language=language_of(lang))
+    show(made.model_dump(mode="json") if as_json else page.audit_text(made))
+    return 1 if strict and made.verdict == "fail" else 0
 
 
 def ensemble(

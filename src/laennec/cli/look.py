@@ -111,7 +111,8 @@ def gate_of(gate: str) -> Gate:
 
 def list_(
     what: Annotated[
-        str, typer.Argument(help="datasets, models, tasks, backends, trackers, meters, recipes or studies.")
+        str,
+        typer.Argument(help="datasets, models, tasks, backends, trackers, meters, audits, probes, recipes or studies."),
     ],
     as_json: _Json = False,
 ) -> None:

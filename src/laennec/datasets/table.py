@@ -1,4 +1,4 @@
-"""A CSV or Parquet table: a row per image with path, labels, patient, split, mask, view, source.
+"""A CSV or Parquet table: a row per image with path, labels, patient, split, mask, view, source, sex, age.
 
 One label column with names (exclusive labels), or several columns of 1, 0 or empty (labels that can hold together,
 empty meaning unknown). Paths are relative to the table's folder or to `images`.
@@ -29,7 +29,8 @@ class Options(BaseModel):
     images: folder the paths are relative to; empty means the table's own.
     labels: one column of label names, or several columns of 1, 0 or empty.
     positive: the positive label names; with several columns, one of them.
-    path, patient, split, mask, view, source: column names; the last four may be absent from the table.
+    path, patient, split, mask, view, source, sex, age: column names; those from `split` on may be absent from the
+        table. Sex is M, F, O or empty, age in years.
     one_image_per_patient: say so where the table has no patient column.
     """
 
@@ -45,6 +46,8 @@ class Options(BaseModel):
     mask: str = "mask"
     view: str = "view"
     source: str = "source"
+    sex: str = "sex"
+    age: str = "age"
     one_image_per_patient: bool = False
 
     @field_validator("labels", "positive", mode="before")
@@ -150,7 +153,17 @@ def _sample(options: Options, folder: Path, row: Mapping[str, str], labels: tupl
         view=row.get(options.view, ""),
         mask=folder / mask if mask else None,
         source=row.get(options.source, ""),
+        sex=row.get(options.sex, "").upper()[:1],
+        age=_years(row.get(options.age, "")),
     )
+
+
+def _years(cell: str) -> float | None:
+    """Years, from ``45``, ``45.5`` or DICOM's ``045Y``; NaN for what is none, None for an empty cell."""
+    try:
+        return float(cell.upper().removesuffix("Y")) if cell else None
+    except ValueError:
+        return math.nan
 
 
 def _refuse(options: Options, rows: Sequence[Mapping[str, str]], samples: Sequence[Sample]) -> None:
@@ -173,6 +186,16 @@ def _refuse(options: Options, rows: Sequence[Mapping[str, str]], samples: Sequen
     _stop("name an unknown split", unknown, f"take one of: {', '.join(PART_NAMES)}")
     _stop("put a patient into a second split", straddling, "a patient's images belong in one split")
     _stop("name an image that is not there", [i for i, s in every if not s.path.is_file()], "check data.images")
+    _stop(
+        "hold an age that is no number of years",
+        [i for i, s in every if s.age is not None and not 0 <= s.age < 130],
+        f"correct the column '{options.age}', or name another in [data] (age = …)",
+    )
+    _stop(
+        "hold a sex other than M, F, O or empty",
+        [i for i, s in every if s.sex not in ("", "M", "F", "O")],
+        f"correct the column '{options.sex}', or name another in [data] (sex = …)",
+    )
     lost = [i for i, s in every if s.mask is not None and not s.mask.is_file()]
     _stop("name a mask that is not there", lost, f"check the column '{options.mask}'")
 

@@ -27,9 +27,9 @@ from laennec import progress, storage
 from laennec.errors import ImageError, LaennecError
 from laennec.images.decoding import Answer, Decoders, What, cores, write_row
 from laennec.images.picture import Done
-from laennec.images.resize import load
+from laennec.images.resize import load, load_lungs
 from laennec.images.truth import load_truth
-from laennec.preprocess import Preprocess
+from laennec.preprocess import LOCATOR, Preprocess
 from laennec.results import Refused
 from laennec.samples import Sample
 
@@ -37,7 +37,7 @@ _PASSING = {"not_found", "timeout", "decoder_died"}  # refusals that say more of
 _VERSION = 2  # raise it when reading, framing or resizing changes a pixel
 _TRUTH_VERSION = 1  # raise it when a mask's file gives another truth
 _FEW = 64
-_WORD = {"image": "image", "truth": "lung mask"}
+_WORD = {"image": "image", "truth": "lung mask", "lungs": "lung"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +106,19 @@ def truths(
     return _cached("truth", samples, plain, folder, workers)
 
 
+def lung_masks(
+    samples: Sequence[Sample], preprocess: Preprocess, folder: Path | None = None, workers: int | None = None
+) -> Decoded:
+    """Where the network that frames pictures finds the lungs of `samples`, on the model's grid and in its frame.
+
+    A row is ``uint8 [size, size]``, from 128 on lung; no pixel is where it finds none. From the same cache, and with
+    the same arguments and errors, as `decoded`.
+    """
+    framing = {"frame": preprocess.frame, "margin": preprocess.margin, "decode": preprocess.decode}
+    plain = Preprocess.model_validate({"size": preprocess.size, "resize": preprocess.resize, **framing})
+    return _cached("lungs", samples, plain, folder, workers)
+
+
 def _cached(
     what: What, samples: Sequence[Sample], preprocess: Preprocess, folder: Path | None, workers: int | None
 ) -> Decoded:
@@ -137,7 +150,8 @@ def _files(what: What, sample: Sample) -> tuple[Path, ...]:
 
 
 def _key(what: What, samples: Sequence[Sample], preprocess: Preprocess) -> str:
-    kind = [] if what == "image" else [what, _TRUTH_VERSION]
+    kind: list[str | int] = [] if what == "image" else [what, _TRUTH_VERSION]
+    kind += [LOCATOR] if what == "lungs" else []
     state = hashlib.sha256(storage.canonical([_VERSION, preprocess.pixel_digest, *kind]))
     for sample in samples:
         facts: list[str | int] = []
@@ -227,7 +241,8 @@ def _build(part: Path, what: What, samples: Sequence[Sample], preprocess: Prepro
 
 def _here(array: Path, what: What, preprocess: Preprocess, asked: Sequence[tuple[Path, ...]]) -> Generator[Answer]:
     """Decode the files ``asked[row]`` into row `row` of the array, in this process."""
-    read: Callable[..., tuple[NDArray[np.uint8], Done]] = load_truth if what == "truth" else load
+    readers: dict[str, Callable[..., tuple[NDArray[np.uint8], Done]]] = {"truth": load_truth, "lungs": load_lungs}
+    read = readers.get(what, load)
     with array.open("rb+", buffering=0) as stream:
         for row, files in enumerate(asked):
             try:

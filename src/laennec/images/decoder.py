@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from laennec.errors import ImageError, MissingExtra, UntrustedBundle
 from laennec.images.decoding import write_row
 from laennec.images.picture import Done
-from laennec.images.resize import load
+from laennec.images.resize import load, load_lungs
 from laennec.images.truth import load_truth
 from laennec.preprocess import Preprocess
 
@@ -45,6 +45,7 @@ def serve(job: dict[str, Any], asked: IO[str], tell: Callable[[Any], None]) -> N
     """
     preprocess = Preprocess.model_validate(job["preprocess"])
     readers: dict[str, _Read] = {"image": load, "chest": partial(load, gate=True), "truth": load_truth}
+    readers["lungs"] = load_lungs
     read = readers[job["what"]]
     with Path(job["array"]).open("rb+", buffering=0) as stream:
         tell([])

@@ -32,8 +32,9 @@ from laennec.errors import LaennecError, MissingExtra, UntrustedBundle
 from laennec.images.picture import Done
 from laennec.preprocess import Preprocess
 
-What = Literal["image", "chest", "truth"]
-"""What is decoded: an image, one that is asked too whether it is of a chest, or the truth in an image's lung mask."""
+What = Literal["image", "chest", "truth", "lungs"]
+"""What is decoded: an image, one that is asked too whether it is of a chest, the truth in an image's lung mask, or where the
+lungs are found in an image."""
 
 PATIENCE = 60.0  # seconds one image may take
 COMMAND = (sys.executable, "-P", "-m", "laennec.images.decoder")

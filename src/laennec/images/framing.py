@@ -77,6 +77,23 @@ def framed(pixels: NDArray[np.float32], preprocess: Preprocess) -> tuple[NDArray
     return pixels, done
 
 
+def lung_plane(pixels: NDArray[np.float32], preprocess: Preprocess) -> NDArray[np.float32]:
+    """Where the lungs are in the frame that `framed` cuts of the same picture: 1 inside them, 0 outside; 0 everywhere
+    where none were found. Greys stay out of it: only the frame of `preprocess` counts.
+
+    Raises:
+        UntrustedBundle: as `framed`.
+    """
+    chances = probabilities(pixels)
+    found = lungs_of(chances)
+    plane = np.zeros(pixels.shape, np.float32)
+    if not found.doubt:
+        plane[Region.of(chances, found).inside(pixels.shape)] = 1
+    if preprocess.frame == "lungs":
+        plane = _inside(plane, cut(found, preprocess.margin, pixels.shape))
+    return plane
+
+
 def _by_greys(
     pixels: NDArray[np.float32], frame: Cut, region: Region | None, preprocess: Preprocess, done: Done
 ) -> NDArray[np.float32]:

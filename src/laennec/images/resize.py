@@ -10,7 +10,7 @@ from PIL import Image
 
 from laennec.errors import ImageError
 from laennec.images.chest import doubt
-from laennec.images.framing import framed
+from laennec.images.framing import framed, lung_plane
 from laennec.images.picture import Done, Limits
 from laennec.images.read import read
 from laennec.preprocess import Preprocess
@@ -87,3 +87,19 @@ def load(
     if gate:
         done["chest_doubt"] = doubt(picture.pixels)
     return pixels, picture.done | done
+
+
+def load_lungs(
+    source: Path | bytes, preprocess: Preprocess, limits: Limits = _DEFAULT
+) -> tuple[NDArray[np.uint8], Done]:
+    """Where the lungs are on the array that `load` makes of the same file: ``uint8 [size, size]``, from 128 on lung.
+
+    They are found by the network that frames pictures; where it finds none, no pixel is lung.
+
+    Raises:
+        ImageError, MissingExtra, UntrustedBundle: as `load`.
+    """
+    picture = read(source, limits, preprocess.least_side)
+    if is_blank(picture.pixels):
+        raise ImageError("blank", "every pixel of the image has the same value", "check the export")
+    return _resized(lung_plane(picture.pixels, preprocess), preprocess), picture.done

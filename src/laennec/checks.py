@@ -1,0 +1,138 @@
+"""What an audit found, as nouns: one check after another, its verdict, what it rests on, the images it points at."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from laennec.estimates import Estimate
+from laennec.noun import Noun
+from laennec.results import Refused
+from laennec.wording import Text
+
+Verdict = Literal["pass", "note", "skipped", "warn", "fail"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # the worst last
+
+
+class Suspect(Noun):
+    """An image a check points at.
+
+    Attributes:
+        id: of the sample.
+        beside: ids it is held against (the other of a pair), as ``id``, or ``collection:id`` for one of another set.
+        kind: a short stable word that groups suspects (``exact``, ``near``, ``inverted``, ``text``).
+        why: in words.
+        value: what it was judged by, larger is more suspect; suspects come in falling order of it.
+    """
+
+    id: str
+    beside: tuple[str, ...] = ()
+    kind: str = ""
+    why: Text
+    value: float | None = None
+
+
+class Table(Noun):
+    """A small table of figures.
+
+    Attributes:
+        head: a title for each column.
+        rows: cells; a number is written as the language does, an `Estimate` with its interval, None as a dash.
+    """
+
+    title: Text
+    head: tuple[Text, ...]
+    rows: tuple[tuple[Text | Estimate | str | int | float | None, ...], ...]
+
+
+class Line(Noun):
+    """One line of a chart: points (x, y), and where known (low, high) of y at each."""
+
+    name: Text
+    points: tuple[tuple[float, float], ...]
+    bounds: tuple[tuple[float, float], ...] = ()
+
+
+class Chart(Noun):
+    """Lines over one pair of axes.
+
+    Attributes:
+        level: a horizontal line to read the others by (chance, the untouched model); None for none.
+    """
+
+    title: Text
+    x: Text
+    y: Text
+    lines: tuple[Line, ...]
+    level: float | None = None
+
+
+class Outcome(Noun):
+    """What a member of a family of audits answers.
+
+    Attributes:
+        verdict: ``pass``: looked for and not found; ``note``: nothing to judge, to be read; ``skipped``: it could not
+            be looked at, `said` tells why; ``warn``: found, to be kept in mind with every figure; ``fail``: figures
+            made on this cannot be defended until it is mended.
+        said: sentences, the first one the finding in short.
+        method: how it was looked at, with its source.
+        figures: by stable name, for programs and policies.
+        suspects: every image pointed at.
+    """
+
+    verdict: Verdict
+    said: tuple[Text, ...]
+    method: Text
+    figures: dict[str, Estimate] = {}
+    tables: tuple[Table, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
+
+
+class Check(Outcome):
+    """An outcome with the member's name and title, and the seconds it took."""
+
+    name: str
+    title: Text
+    seconds: float
+
+
+class Audit(Noun):
+    """A data set, or a model on one part of its data, audited.
+
+    Attributes:
+        of: ``data`` or ``model``.
+        name: of the collection, or of the model.
+        part: of a model's audit; empty for data.
+        bundle_digest: likewise.
+        positive: labels that are the finding.
+        refused: images that could not be read.
+        seconds: decoding included.
+    """
+
+    version: Literal[1] = 1
+    of: Literal["data", "model"]
+    name: str
+    collection: str
+    collection_digest: str
+    split_digest: str
+    split_how: str
+    part: str = ""
+    bundle_digest: str = ""
+    positive: tuple[str, ...]
+    images: int
+    patients: int
+    checks: tuple[Check, ...]
+    refused: tuple[Refused, ...] = ()
+    seconds: float
+    made: str
+    hardware: str
+    laennec: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the checks."""
+        return max((check.verdict for check in self.checks), key=VERDICTS.index, default="pass")
+
+    def check(self, name: str) -> Check | None:
+        """The check of that name; None where it was not asked for."""
+        return next((check for check in self.checks if check.name == name), None)

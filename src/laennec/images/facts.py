@@ -1,0 +1,79 @@
+"""What a file says of itself before a pixel of it is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from laennec.errors import ImageError
+from laennec.images import dicom_file, headers
+from laennec.images.picture import Limits
+
+_ROWS, _COLUMNS, _BITS, _SAMPLES = 0x00280010, 0x00280011, 0x00280101, 0x00280002
+_VIEW, _SEX, _AGE, _BURNED = 0x00185101, 0x00100040, 0x00101010, 0x00280301
+_WANTED = frozenset({_ROWS, _COLUMNS, _BITS, _SAMPLES, _VIEW, _SEX, _AGE, _BURNED})
+_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by PNG colour type
+_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Size as stored and format; of a DICOM file what it says of view and patient.
+
+    Attributes:
+        bits: a sample.
+        channels: samples a pixel.
+        bytes: of the file.
+        view: ``PA``, ``AP``, ``LATERAL`` or empty.
+        sex: ``M``, ``F``, ``O`` or empty.
+        age: years; None where the file does not say.
+        annotated: whether a DICOM file says that text is burned into its pixels; None where it does not say.
+    """
+
+    width: int
+    height: int
+    format: str
+    bits: int
+    channels: int
+    bytes: int
+    view: str = ""
+    sex: str = ""
+    age: float | None = None
+    annotated: bool | None = None
+
+
+def header(path: Path) -> Header | None:
+    """The header of a file; None of one that cannot be read."""
+    limits = Limits()
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(limits.max_bytes)
+        kind = headers.looks_like(data)
+        if kind in ("JPEG", "PNG"):
+            said = headers.png(data) if kind == "PNG" else headers.jpeg(data)
+            channels = _CHANNELS[said.kind] if kind == "PNG" else said.samples
+            return Header(said.width, said.height, kind, said.bits, channels, len(data))
+        found, _ = dicom_file.parse(data, _WANTED, limits, lambda _: True)
+    except (ImageError, OSError):
+        return None
+    if min(found.integer(_COLUMNS), found.integer(_ROWS)) < 1:
+        return None
+    view, sex = found.text(_VIEW), found.text(_SEX)
+    return Header(
+        width=found.integer(_COLUMNS),
+        height=found.integer(_ROWS),
+        format="DICOM",
+        bits=found.integer(_BITS),
+        channels=found.integer(_SAMPLES, 1),
+        bytes=len(data),
+        view=view if view in ("PA", "AP") else "LATERAL" if view in ("LATERAL", "LL", "RL") else "",
+        sex=sex if sex in ("M", "F", "O") else "",
+        age=_age(found.text(_AGE)),
+        annotated={"YES": True, "NO": False}.get(found.text(_BURNED)),
+    )
+
+
+def _age(said: str) -> float | None:
+    """Years of a DICOM age string, ``045Y`` or ``006M``."""
+    number, unit = said[:-1], said[-1:]
+    return int(number) * _YEARS[unit] if number.isdecimal() and unit in _YEARS else None
