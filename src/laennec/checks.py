@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from pydantic import Field
+
 from laennec.estimates import Estimate
 from laennec.noun import Noun
 from laennec.results import Refused
@@ -82,7 +84,7 @@ class Outcome(Noun):
     verdict: Verdict
     said: tuple[Text, ...]
     method: Text
-    figures: dict[str, Estimate] = {}
+    figures: dict[str, Estimate] = Field(default_factory=dict)
     tables: tuple[Table, ...] = ()
     charts: tuple[Chart, ...] = ()
     suspects: tuple[Suspect, ...] = ()

@@ -33,8 +33,8 @@ from laennec.images.picture import Done
 from laennec.preprocess import Preprocess
 
 What = Literal["image", "chest", "truth", "lungs"]
-"""What is decoded: an image, one that is asked too whether it is of a chest, the truth in an image's lung mask, or where the
-lungs are found in an image."""
+"""What is decoded: an image, one that is asked too whether it is of a chest, the truth in an image's lung mask, or
+where the lungs are found in an image."""
 
 PATIENCE = 60.0  # seconds one image may take
 COMMAND = (sys.executable, "-P", "-m", "laennec.images.decoder")
