@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from laennec.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from laennec.admission import gate
     from laennec.auditing import audit_data
     from laennec.bundle import Bundle, open_bundle
     from laennec.card import Limits
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from laennec.errors import LaennecError
     from laennec.evaluation import evaluate
     from laennec.labels import LabelSet
+    from laennec.policies import Policy
     from laennec.predictor import Predictor, open
     from laennec.preprocess import Preprocess
     from laennec.probing import audit
@@ -49,6 +51,7 @@ _HOME = {
     "LaennecError": "errors",
     "Limits": "card",
     "Prediction": "results",
+    "Policy": "policies",
     "Predictor": "predictor",
     "Preprocess": "preprocess",
     "Recipe": "recipe",
@@ -64,6 +67,7 @@ _HOME = {
     "evaluate": "evaluation",
     "ensemble": "ensembling",
     "export": "conversion",
+    "gate": "admission",
     "open": "predictor",
     "open_bundle": "bundle",
     "prune": "pruning",
@@ -79,6 +83,7 @@ __all__ = [
     "LabelSet",
     "LaennecError",
     "Limits",
+    "Policy",
     "Prediction",
     "Predictor",
     "Preprocess",
@@ -96,6 +101,7 @@ __all__ = [
     "ensemble",
     "evaluate",
     "export",
+    "gate",
     "open",
     "open_bundle",
     "prune",

@@ -1,4 +1,4 @@
-"""Commands that weigh quality against cost: cost, compare."""
+"""Commands that weigh quality and cost: cost, compare, gate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Meter = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Register this module's commands."""
-    for command in (cost, compare):
+    for command in (cost, compare, gate):
         app.command()(command)
 
 
@@ -63,6 +63,21 @@ def compare(
     language = language_of(lang)
     comparison = run(bundles, split, root=root, out=out, language=language, grid=grid, meters=meter or None)
     show(comparison.model_dump(mode="json") if as_json else page.comparison_text(comparison))
+
+
+def gate(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
+    policy: Annotated[Path, typer.Option(help="TOML file of the conditions a site sets; see docs/trust.md.")],
+    root: _Root = None,
+    as_json: _Json = False,
+) -> int:
+    """Hold a bundle against the conditions a site sets. Exit code 1 if one fails."""
+    from laennec import page
+    from laennec.admission import gate as run
+
+    clearance = run(bundle, policy, root=root)
+    show(clearance.model_dump(mode="json") if as_json else page.clearance_text(clearance))
+    return 0 if clearance.passed else 1
 
 
 def _numbers(text: str, option: str) -> list[int]:

@@ -1,7 +1,9 @@
-"""Reports, comparisons, costs, studies, data sets: self-contained pages in two languages, and terminal tables."""
+"""Reports, audits, comparisons, costs, studies, data sets: self-contained pages in two languages, and terminal tables."""
 
 from __future__ import annotations
 
+from laennec.page.clearance import clearance_text
+from laennec.page.audit import audit_page, audit_text, suspects_pictured
 from laennec.page.comparison import comparison_page, comparison_text
 from laennec.page.cost import cost_text
 from laennec.page.data import exploration_page, exploration_text
@@ -13,6 +15,9 @@ from laennec.page.voice import Language
 
 __all__ = [
     "Language",
+    "audit_page",
+    "audit_text",
+    "clearance_text",
     "comparison_page",
     "comparison_text",
     "cost_text",
@@ -23,4 +28,5 @@ __all__ = [
     "report_text",
     "study_page",
     "study_text",
+    "suspects_pictured",
 ]
