@@ -26,6 +26,7 @@ COMMANDS = [
     "demo",
     "train",
     "evaluate",
+    "explain",
     "export",
     "compare",
     "cost",

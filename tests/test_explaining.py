@@ -8,7 +8,7 @@ import torch
 
 from laennec.card import Architecture
 from laennec.errors import UsageError
-from laennec.explaining import heat, looks
+from laennec.explaining import gradcam, heat, looks
 from laennec.network import Network
 from laennec.preprocess import Preprocess
 from laennec.sections import Head
@@ -58,9 +58,19 @@ def test_a_decoder_that_was_not_asked_is_no_map() -> None:
     assert hot.max() <= 1
 
 
-def test_transformers_and_outliners_are_refused() -> None:
+def test_a_transformer_is_explained_on_its_grid_of_tokens() -> None:
+    net = network("timm", backbone="vit_tiny_patch16_224", weights="none")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 1, 32, 32), np.uint8)
+    found = gradcam(net, pixels, (1,))
+    assert found.shape == (2, 2, 2)
+    assert np.ptp(found, axis=(1, 2)).min() > 0
+    assert np.array_equal(found, gradcam(net, pixels, (1,)))
+    assert heat(net, pixels, (1,)).shape == (2, 32, 32)
+
+
+def test_what_has_no_place_and_what_names_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="no map"):
-        heat(network("timm", backbone="vit_tiny_patch16_224", weights="none"), np.zeros((1, 1, 32, 32), np.uint8), (1,))
+        heat(network("timm", backbone="mixer_s32_224", weights="none"), np.zeros((1, 1, 32, 32), np.uint8), (1,))
     with pytest.raises(UsageError, match="no score"):
         heat(network("unet", True, 0, widths=[4, 8]), np.zeros((1, 1, 32, 32), np.uint8), (1,))
 

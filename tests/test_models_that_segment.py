@@ -19,7 +19,7 @@ from torch import nn
 from laennec import backbones, family, graphs
 from laennec.card import Quantisation
 from laennec.errors import LaennecError, UnknownName, UntrustedBundle, UsageError
-from laennec.network import _frozen_layers
+from laennec.freezing import frozen_layers
 from laennec.quantising import Quantiser
 
 # What a member is built with here; {} where nothing stands.
@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_weights(name: str) -> None:
 @pytest.mark.parametrize("policy", ["last_convs:1", "last_layers:1", "last_stages:1"])
 def test_the_end_of_the_decoder_learns_first_and_what_finds_the_deep_map_stays_frozen(name: str, policy: str) -> None:
     backbone, _ = built(name)
-    frozen = _frozen_layers(backbone, policy)
+    frozen = frozen_layers(backbone, policy)
     for layer in frozen:
         for parameter in layer.parameters(recurse=False):
             parameter.requires_grad_(False)

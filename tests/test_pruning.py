@@ -26,7 +26,8 @@ from laennec.cli import run
 from laennec.ensembling import ensemble
 from laennec.errors import GateFailed, LaennecError, UntrustedBundle, UsageError
 from laennec.loader import reload
-from laennec.network import WEIGHTS, Network, load_deployed, narrow, weights_bytes
+from laennec.narrowing import narrow
+from laennec.network import WEIGHTS, Network, load_deployed, weights_bytes
 from laennec.outputs import Outputs
 from laennec.preprocess import Preprocess
 from laennec.pruning import prune

@@ -430,6 +430,7 @@ def test_a_hybrid_is_judged_where_there_are_no_masks(hybrid: Bundle, lungs: Path
     data = data_of("table", [f"root={tmp_path / 'other' / 'other.csv'}", 'positive=["sick"]'])
     report = ln.evaluate(hybrid, on=data)
     assert (report.part, report.place, report.images) == ("external", "on-other", 40)
+    assert any("Whether this test is external is not known" in note for note in report.notes)
     assert report.segmentation is None
     assert report.metrics["auroc"].n == 40
 

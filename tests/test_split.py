@@ -213,3 +213,67 @@ def test_draws_made_before_are_made_again(real_data: Path) -> None:
     for task, digest in (("binary", "5847909f3c371e55"), ("etiology", "3761fa7a109b2c67")):
         split = part(kermany.load(kermany.Options(root=real_data / "kermany", task=task)), Parting())
         assert split.digest.startswith(digest)
+
+
+def hospitals(n: int = 60, **changes: str) -> Collection:
+    """Patients of two images each, from three hospitals in turn; every third image has an official part to ignore."""
+    samples = tuple(
+        replace(
+            sample(f"{patient}-{image}", f"p{patient}", patient // 3 % 2 == 1, ("train", "test", "val")[patient % 3]),
+            source="ABC"[patient % 3],
+        )
+        for patient in range(n)
+        for image in range(2)
+    )
+    return Collection("made", LABELS, tuple(replace(s, **changes) if s.patient == "p0" else s for s in samples))
+
+
+@pytest.mark.parametrize("source", ["A", "B", "C"])
+def test_a_source_left_out_is_the_whole_test_and_nothing_else(source: str) -> None:
+    data = hospitals()
+    split = part(data, Parting(leave_out=source, validation=0.25))
+    assert {s.source for s in data.take(split.test)} == {source}
+    assert set(split.test) == {s.id for s in data.samples if s.source == source}
+    learned = [s for name in ("train", "val") for s in data.take(split.part(name))]
+    assert {s.source for s in learned} == set("ABC") - {source}
+    assert len(learned) + len(split.test) == len(data.samples)
+    assert not {s.patient for s in data.take(split.train)} & {s.patient for s in data.take(split.val)}
+    assert f"'{source}'" in split.how
+    assert part(data, Parting(leave_out=source, validation=0.25)).digest == split.digest
+    folded = part(data, Parting(leave_out=source, folds=4, fold=1))
+    assert folded.test == split.test
+    assert folded.val != split.val
+
+
+def test_a_source_that_cannot_be_left_out_is_refused_with_the_remedy() -> None:
+    nowhere = collection([(2, i % 2 == 0) for i in range(20)])
+    for data, source, told, hint in (
+        (hospitals(), "AA", "no image of 'made' is from 'AA'. Sources: A, B, C", "did you mean 'A'"),
+        (nowhere, "A", "does not say where its images are from", "data.source"),
+        (hospitals(source=""), "A", "2 images of 'made' name no source", "give every image its source"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            part(data, Parting(leave_out=source))
+        assert told in caught.value.message
+        assert hint in caught.value.hint
+    one = [
+        s if s.source != "A" else replace(s, patient="p1" if s.id == "0-0" else s.patient) for s in hospitals().samples
+    ]
+    with pytest.raises(
+        UsageError, match="1 patients of 'made' have images from 'A' and from elsewhere, the first is p1"
+    ):
+        part(Collection("made", LABELS, tuple(one)), Parting(leave_out="A"))
+    alone = tuple(replace(s, source="A") for s in hospitals().samples)
+    with pytest.raises(UsageError, match="nothing is left to learn from"):
+        part(Collection("made", LABELS, alone), Parting(leave_out="A"))
+    healthy = tuple(s for s in hospitals().samples if s.source != "B" or s.labels[0] == 1)
+    with pytest.raises(UsageError, match="no image of PNEUMONIA is in the test part"):
+        part(Collection("made", LABELS, healthy), Parting(leave_out="B"))
+    with pytest.raises(ValueError, match="leave_out"):
+        Parting(leave_out="A", exchange=True)
+
+
+def test_recipes_that_leave_no_source_out_keep_their_digests() -> None:
+    assert "leave_out" not in Parting().model_dump()
+    assert Parting(leave_out="A").model_dump(mode="json")["leave_out"] == "A"
+    assert Parting.model_validate(Parting(leave_out="A").model_dump()) == Parting(leave_out="A")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from laennec.admission import gate
     from laennec.auditing import audit_data
     from laennec.bundle import Bundle, open_bundle
+    from laennec.calibration import calibrate
     from laennec.card import Limits
     from laennec.comparison import compare
     from laennec.conversion import export
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from laennec.ensembling import ensemble
     from laennec.errors import LaennecError
     from laennec.evaluation import evaluate
+    from laennec.explanation import explain
     from laennec.labels import LabelSet
     from laennec.policies import Policy
     from laennec.predictor import Predictor, open
@@ -61,10 +63,12 @@ _HOME = {
     "Study": "studies",
     "audit": "probing",
     "audit_data": "auditing",
+    "calibrate": "calibration",
     "compare": "comparison",
     "cost": "costing",
     "demo": "demonstration",
     "evaluate": "evaluation",
+    "explain": "explanation",
     "ensemble": "ensembling",
     "export": "conversion",
     "gate": "admission",
@@ -95,11 +99,13 @@ __all__ = [
     "__version__",
     "audit",
     "audit_data",
+    "calibrate",
     "compare",
     "cost",
     "demo",
     "ensemble",
     "evaluate",
+    "explain",
     "export",
     "gate",
     "open",

@@ -118,8 +118,11 @@ def ladder(down: Sequence[nn.Module], up: Sequence[nn.Module], planes: int) -> n
                 found.append(x)
             return found
 
+        def deep(self, x: torch.Tensor) -> torch.Tensor:
+            return self.levels(x)[-1]
+
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.levels(x)[-1].mean((2, 3))
+            return self.deep(x).mean((2, 3))
 
         def maps(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             *beside, deep = self.levels(x)

@@ -17,21 +17,23 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from laennec import onnxfile, storage
+from laennec import arrayfile, onnxfile, storage
 from laennec.card import Card, FileSeal
 from laennec.errors import UntrustedBundle, UsageError
 from laennec.recipe import Recipe
+from laennec.trust import ScoreMap
 
 CARD = "card.json"
 _MODEL_KINDS = {".safetensors", ".onnx"}
-_KINDS = {*_MODEL_KINDS, ".json"}
+_KINDS = {*_MODEL_KINDS, ".json", ".npy"}
 _BESIDE = {"reports", "checkpoints", "members"}
-_BESIDE_KINDS = {".json", ".jsonl", ".html", ".csv", ".safetensors"}
+_BESIDE_KINDS = {".json", ".jsonl", ".html", ".md", ".csv", ".safetensors"}
 
 
-def model_digest(files: Mapping[str, FileSeal]) -> str:
-    """Digest of the model's own files (weights and graphs): what a threshold is bound to."""
-    return storage.digest({n: f.sha256 for n, f in files.items() if Path(n).suffix in _MODEL_KINDS})
+def model_digest(files: Mapping[str, FileSeal], calibration: ScoreMap | None = None) -> str:
+    """Digest of the model: its files (weights and graphs), and the map of its scores. What a threshold is bound to."""
+    own: dict[str, object] = {n: f.sha256 for n, f in files.items() if Path(n).suffix in _MODEL_KINDS}
+    return storage.digest(own if calibration is None else {"files": own, "calibration": calibration.parameters})
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,9 @@ def open_bundle(path: str | Path) -> Bundle:
     _refuse_strangers(folder, card.files)
     for name, expected in card.files.items():
         if Path(name).name != name or name.startswith(".") or "\\" in name or Path(name).suffix not in _KINDS:
-            raise UntrustedBundle(f"the card names the file '{name[:60]}'", "a bundle holds .safetensors, .onnx, .json")
+            raise UntrustedBundle(
+                f"the card names the file '{name[:60]}'", "a bundle holds .safetensors, .onnx, .json, .npy"
+            )
         _check_content(name, _verified(folder, name, expected))
     if card.seal != seal_:
         raise UntrustedBundle(f"{CARD} was changed after it was sealed", "copy the bundle again")
@@ -168,6 +172,8 @@ def _check_content(name: str, data: bytes) -> None:
             header = None
         if len(data) < 8 + length or not isinstance(header, dict):
             raise UntrustedBundle(f"{name} is not a safetensors file", "make the bundle again")
+    elif suffix == ".npy" and not arrayfile.plain(data):
+        raise UntrustedBundle(f"{name} is no plain array of float32", "make the bundle again")
 
 
 def _refuse_strangers(folder: Path, files: Mapping[str, FileSeal]) -> None:
@@ -197,12 +203,21 @@ def _check_promises(card: Card) -> None:
         raise UntrustedBundle("the card says that its gate does not hold", "export the bundle again")
     if card.classifies and card.decision not in card.operating_points:
         raise UntrustedBundle(f"the card decides by '{card.decision}' but has no such operating point", "make it again")
-    here = model_digest(card.files)
+    here = model_digest(card.files, card.calibration)
     for rule, point in card.operating_points.items():
         if point.model_digest != here:
             raise UntrustedBundle(
                 f"the threshold '{rule}' was fitted for another model", "fit it again on this model's validation scores"
             )
+    for what, one in (("calibration", card.calibration), ("abstention", card.abstention), ("novelty", card.novelty)):
+        if one is not None and (one.model_digest != here or one.split_digest != card.data.split_digest):
+            raise UntrustedBundle(
+                f"the {what} was fitted for another model", "calibrate again the bundle this one was calibrated from"
+            )
+    if card.abstention is not None and set(card.abstention.least) != set(card.abstention.n):
+        raise UntrustedBundle("the abstention names other labels than it counts", "calibrate the bundle again")
+    if card.novelty is not None and card.novelty.file not in card.files:
+        raise UntrustedBundle(f"the bundle lacks its file {card.novelty.file[:60]}", "calibrate the bundle again")
     if card.segments != (card.outline is not None) or (card.outline and card.outline.model_digest != here):
         raise UntrustedBundle("the rule of the masks was fitted for another model", "train or export it again")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from laennec.costs import Consumption
 from laennec.errors import UnknownName
@@ -15,7 +15,10 @@ from laennec.preprocess import Preprocess
 from laennec.results import OperatingPoint
 from laennec.sections import Head
 from laennec.segmentation import Outline
+from laennec.trust import Abstention, Calibration, Novelty
 from laennec.work import work_of
+
+_LATER = ("calibration", "abstention", "novelty")
 
 
 class FileSeal(Noun):
@@ -228,8 +231,13 @@ class Card(Noun):
         decision: the rule `predict` uses unless told otherwise.
         outline: how masks are made of the pixels' probabilities, fitted on validation and bound likewise; None of a
             network that outlines nothing.
+        auxiliary: of a graph, what it answers beside its task when asked (`laennec.outputs.AUXILIARY`), with the shape
+            of each but for the batch; networks of torch are asked themselves.
         temperature: what the logits were divided by after the model was derived, so that it is as sure as its parent;
             inside the graph.
+        calibration: how the score was mapped to a frequency, inside the model; None where it was not.
+        abstention: which labels stay possible for an image; None of a bundle that refers nobody.
+        novelty: what is unlike the images learned from; None where that is not told.
         recipe: as it was run, defaults filled in; read it with `Bundle.recipe`.
         pruning: how it, or what it was derived from, was pruned.
         parent: digest of the bundle this one was derived from.
@@ -250,11 +258,15 @@ class Card(Noun):
     operating_points: dict[str, OperatingPoint]
     decision: str
     outline: Outline | None = None
+    auxiliary: dict[Literal["features", "maps"], tuple[Annotated[int, Field(ge=1)], ...]] = Field(default_factory=dict)
     data: DataSeen
     recipe: dict[str, Any]
     training: TrainingSeen
     gate: Gate | None = None
     temperature: float = 1.0
+    calibration: Calibration | None = None
+    abstention: Abstention | None = None
+    novelty: Novelty | None = None
     quantisation: Quantisation | None = None
     fastest: Fastest | None = None
     pruning: PruningSeen | None = None
@@ -263,6 +275,15 @@ class Card(Noun):
     laennec: str
     files: dict[str, FileSeal] = Field(default_factory=dict)
     seal: str = ""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # a bundle without them is one that an older version opens too
+        plain: dict[str, Any] = serialise(self)
+        for name in _LATER:
+            if name in plain and plain[name] is None:
+                del plain[name]
+        return plain
 
     @property
     def classifies(self) -> bool:

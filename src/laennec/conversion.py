@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from laennec import family, gating, graphs, hardware, measuring, mixing, progress, storage
+from laennec import familiarity, family, gating, graphs, hardware, measuring, mixing, progress, storage
 from laennec.bundle import CARD, Bundle, dump, model_digest, open_bundle, seal, seals
 from laennec.card import Card, Fastest, Gate, Limits, Quantisation
 from laennec.errors import LaennecError, MissingExtra, UsageError
 from laennec.loader import Feed, Part, reload
 from laennec.outputs import Outputs
 from laennec.quantising import Quantiser
-from laennec.runtime import answers, infer
+from laennec.runtime import answers, infer, start_with
 from laennec.version import VERSION
 
 AUTO = "auto"
@@ -77,6 +77,7 @@ def export(
     if done is not None:
         return done
     feed = reload(parent, ("train", "val"), root)
+    parent = Bundle(parent.path, graphs.with_auxiliary(parent.card, parent.model_files()))
     model, val = like or parent, feed.part("val")
     seen = [(c.labels, c.outputs, c.preprocess.pixel_digest, c.data.split_digest) for c in (model.card, parent.card)]
     if seen[0] != seen[1]:
@@ -95,11 +96,12 @@ def export(
             "gate": made.gate,
             "quantisation": made.how,
             "fastest": fastest,
+            "auxiliary": parent.card.auxiliary if graphs.GRAPH in made.files else {},
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "laennec": VERSION,
         }
     )
-    return _sealed(card, made, standard, feed.split.digest, out)
+    return _sealed(card, made, standard, feed, out)
 
 
 def _wanted(parent: Card, backend: str, precision: str) -> list[tuple[str, str]]:
@@ -205,7 +207,7 @@ def _times(parent: Card, made: list[_Made], val: Part) -> list[float]:
     return [float(np.median(row)) for row in measuring.single_image(sessions, images)]
 
 
-def _sealed(card: Card, made: _Made, standard: gating.Standard, split_digest: str, out: Path) -> Bundle:
+def _sealed(card: Card, made: _Made, standard: gating.Standard, feed: Feed, out: Path) -> Bundle:
     """Bring the labels to the parent's temperature where the precision changed, bind thresholds, and seal it."""
     labels, after, files = card.labels, made.after, dict(made.files)
     if made.gate.limits.difference is None and graphs.GRAPH in files:
@@ -215,8 +217,13 @@ def _sealed(card: Card, made: _Made, standard: gating.Standard, split_digest: st
         after = Outputs(gating.tempered(labels, after.probabilities, heat), after.masks)
     if made.tried:
         files[SEARCH] = dump([one.model_dump(mode="json") for one in made.tried])
-    bound_to = (split_digest, model_digest(seals(files)))
-    decided = standard.followed(after, bound_to)
+    bound_to = (feed.split.digest, model_digest(seals(files), card.calibration))
+    decided = standard.followed(after, bound_to, card)
+    if card.novelty is not None:
+        draft = card.model_copy(update=decided)
+        found = familiarity.fitted(start_with(draft, files), draft, feed, bound_to=bound_to, seed=card.recipe["seed"])
+        if found is not None:
+            decided["novelty"], files[found[0].file] = found
     with storage.building(out, (out / CARD).is_file) as work:
         seal(work, card.model_copy(update=decided), files)
     return open_bundle(out)

@@ -136,6 +136,10 @@ def _check_together(members: Sequence[Bundle], how: Ensemble) -> None:
         card = bundle.card
         if card.segments:
             raise UsageError(f"'{bundle.name}' makes masks", "join bundles that answer with label probabilities alone")
+        if card.calibration is not None:
+            raise UsageError(
+                f"'{bundle.name}' is calibrated", "join the bundle it was calibrated from, then calibrate the whole"
+            )
         if card.backend != "torch" or card.ensemble is not None:
             raise UsageError(f"'{bundle.name}' is no single torch bundle", "join the bundles that training made")
         same = [

@@ -12,10 +12,28 @@ from typing import Any, cast
 import numpy as np
 from pydantic import ValidationError
 
-from laennec import hardware, images, loader, masks, metrics, overlaps, overlays, page, progress, storage, tracking
+from laennec import (
+    conformal,
+    decisions,
+    hardware,
+    images,
+    loader,
+    masks,
+    metrics,
+    overlaps,
+    overlays,
+    page,
+    prevalence,
+    progress,
+    storage,
+    tracking,
+)
 from laennec.bundle import Bundle, open_bundle
+from laennec.caution import Caution
+from laennec.checks import Audit
+from laennec.costs import Cost
 from laennec.errors import ImageError, LaennecError
-from laennec.outputs import Outputs
+from laennec.outputs import FEATURES, Outputs
 from laennec.page import Language
 from laennec.preprocess import Preprocess
 from laennec.recipe import Data
@@ -25,7 +43,7 @@ from laennec.segmentation import SegmentationFigures
 from laennec.trackers import Run
 from laennec.version import VERSION
 
-EXTERNAL = "external"
+EXTERNAL, SHARED = "external", "shared"
 _PICTURES = 12
 _THUMBNAIL = Preprocess(size=224, resize="pad")
 
@@ -36,34 +54,48 @@ def evaluate(
     *,
     root: str | Path | None = None,
     on: Data | None = None,
+    shared: bool = False,
     language: Language = "en",
     trackers: Sequence[str] = (),
     experiment: str = "",
 ) -> Report:
     """Judge a bundle on one part of the split it was made with, or on another data set; write ``report.json`` and
-    ``report.html`` beside it.
+    ``report.html`` beside it, with ``model_card`` and ``data_sheet`` as JSON and Markdown. Audits and costs that lie
+    with the bundle are told in them.
 
     Args:
         bundle: an opened bundle or its folder.
         split: ``test``, ``val`` or ``train``.
         root: where the data lies now, if it moved since the training.
         on: another data set to judge on, all of it, instead of `split`; the report's part is then ``external``.
-            Whether its patients are strangers to the model nobody checks here.
+            Where `laennec.provenance` does not know either set, a note says that nobody does; an audit of the data
+            with the other set beside it looks at the images.
+        shared: judge on a set that is known to share images with what the model learned from; the part is then
+            ``shared``, never ``external``, and a note says why.
         language: of the page when it opens: ``en`` or ``fr``; both are in it.
         trackers: of the training, to be told of the report.
         experiment: as in the training.
 
     Raises:
         UsageError: the data is not there, or is not what the bundle was made with; another data set has other labels,
-            or is the one the model was trained on.
+            is the one the model was trained on, or shares images with what it learned from and `shared` is not said.
     """
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    feed = loader.reload(bundle, (split,), root) if on is None else loader.outside(bundle, on)
+    feed = loader.reload(bundle, (split,), root) if on is None else loader.outside(bundle, on, shared)
     part = feed.part(split if on is None else "test")
-    given = infer(start(bundle), part, bundle.name)
-    report = _report(bundle, feed, part, split if on is None else EXTERNAL, given)
+    given = infer(start(bundle), part, bundle.name, (FEATURES,) if bundle.card.novelty is not None else ())
+    standing = None if on is None else loader.standing(bundle, feed.collection.name)
+    named = split if standing is None else SHARED if standing.external == "no" else EXTERNAL
+    report = _report(bundle, feed, part, named, given)
+    if standing is not None and standing.external != "yes":
+        told = "Not an external test" if standing.external == "no" else "Whether this test is external is not known"
+        report = report.model_copy(update={"notes": (*report.notes, f"{told}: {standing.why.en}.")})
     folder = report_folder(bundle, report.place)
+    audited, cost = audits(bundle), _cost(bundle)
     storage.write_json(folder / "report.json", report.model_dump(mode="json"))
+    _documents(
+        folder, page.model_card(bundle.card, report, audited, cost), page.data_sheet(bundle.card, report, audited)
+    )
     storage.write_bytes(
         folder / "report.html",
         page.report_page(
@@ -71,6 +103,9 @@ def evaluate(
             history=history(bundle),
             thumbnails=_thumbnails(part, report.mistakes),
             panels=_panels(bundle, part, given, report),
+            card=bundle.card,
+            audits=audited,
+            cost=cost,
             language=language,
         ).encode(),
     )
@@ -106,6 +141,36 @@ def report_folder(bundle: Bundle, split: str) -> Path:
     return bundle.path / "reports" / split
 
 
+def _documents(folder: Path, *documents: dict[str, Any]) -> None:
+    """Write the model card and the data sheet as JSON and, in each language, as Markdown."""
+    for one in documents:
+        storage.write_json(folder / f"{one['kind']}.json", one)
+        storage.write_bytes(folder / f"{one['kind']}.md", page.as_markdown(one).encode())
+        storage.write_bytes(folder / f"{one['kind']}.fr.md", page.as_markdown(one, "fr").encode())
+
+
+def audits(bundle: Bundle) -> list[Audit]:
+    """The audits that lie with a bundle, of this very model or of data; none that another version wrote."""
+    found = []
+    for path in sorted((bundle.path / "reports").glob("audit*/audit.json")):
+        with suppress(ValidationError, LaennecError):
+            audit = Audit.model_validate(storage.read_json(path))
+            if audit.of == "data" or audit.bundle_digest == bundle.digest:
+                found.append(audit)
+    return found
+
+
+def _cost(bundle: Bundle) -> Cost | None:
+    """What the bundle was measured to cost; None where nobody did, or it was another bundle."""
+    path = bundle.path / "reports" / "cost.json"
+    if not path.is_file():
+        return None
+    with suppress(ValidationError, LaennecError):
+        cost = Cost.model_validate(storage.read_json(path))
+        return cost if cost.bundle_digest == bundle.digest else None
+    return None
+
+
 def history(bundle: Bundle) -> list[Epoch]:
     """The training history in the bundle; empty for a derived one."""
     name = "history.json"
@@ -121,6 +186,14 @@ def _report(bundle: Bundle, feed: loader.Feed, part: loader.Part, split: str, gi
         ids, point = [s.id for s in part.samples], card.operating_point
         judged = vars(metrics.judge(card.labels, part.values, given.probabilities, patients, ids, point.threshold))
         judged["operating_point"] = point
+        cells = decisions.outcomes(judged["scores"], judged["truths"], point.threshold)
+        judged["prevalences"] = prevalence.predictive_values(*cells)
+        if card.abstention is not None:
+            strange = Caution(bundle).strangeness(given)
+            judged["abstention"] = conformal.judge(
+                card.abstention, card.labels, part.values, given.probabilities, point.threshold, patients,
+                None if strange is None else strange >= 1,
+            )  # fmt: skip
     return Report(
         **judged,
         task=card.task,

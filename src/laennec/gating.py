@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from laennec import decisions, intervals, masks, metrics, operating
+from laennec import conformal, decisions, intervals, masks, metrics, operating
 from laennec.card import Card, Gate, Limits
 from laennec.errors import GateFailed, UsageError
 from laennec.labels import LabelSet
@@ -127,12 +127,14 @@ class Standard:
             passed = passed and held["dice_parent"] - held["dice"] <= limits.dice_lost
         return Gate(**held, passed=passed)
 
-    def followed(self, after: Outputs, bound_to: tuple[str, str]) -> dict[str, Any]:
-        """What a child's card says of its decisions: thresholds that follow the parent's, and the rule of its masks.
+    def followed(self, after: Outputs, bound_to: tuple[str, str], own: Card) -> dict[str, Any]:
+        """What a child's card says of its decisions: thresholds that follow the parent's, the rule of its masks, and
+        which labels stay possible, fitted anew. What is unlike is not told by a child: its features are its own.
 
         Args:
             after: the child's answers for `val`, brought to its temperature.
-            bound_to: digests of the split and of the child's model files.
+            bound_to: digests of the split and of the child's model.
+            own: the child's card as far as it is known: whether it is calibrated and refers images.
         """
         card, val, outline = self.card, self.val, self.card.outline
         points: dict[str, OperatingPoint] = {}
@@ -142,7 +144,15 @@ class Standard:
         if outline is not None and after.masks is not None:
             known = val.masked
             outline = operating.outlined(outline, after.masks[known], val.truth(known), bound_to=bound_to)
-        return {"operating_points": points, "outline": outline}
+        decided: dict[str, Any] = {"operating_points": points, "outline": outline, "novelty": None}
+        binding = {"split_digest": bound_to[0], "model_digest": bound_to[1]}
+        if own.calibration is not None:
+            decided["calibration"] = own.calibration.model_copy(update=binding)
+        if own.abstention is not None:
+            coverage = own.abstention.coverage
+            fitted = conformal.fit(own.labels, val.values, after.probabilities, coverage, bound_to=bound_to)
+            decided["abstention"] = fitted
+        return decided
 
     def _masks(self, after: np.ndarray) -> dict[str, Any]:
         """Mean Dice of both at the parent's threshold, where the true masks are known."""

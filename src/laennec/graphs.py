@@ -1,8 +1,8 @@
 """ONNX graphs of a network: made from torch, prepared for quantisation, given a temperature.
 
 A graph takes ``pixels``, ``uint8 [n, 1, size, size]``, and gives ``probabilities``, ``float32 [n, labels]``, ``masks``,
-``uint8 [n, size, size]``, or both; scaling before the network and softmax or sigmoid after it are inside. What the
-runtimes share lies here, since members of a family do not know each other.
+``uint8 [n, size, size]``, or both, and the card's auxiliary answers behind them; scaling before the network and softmax
+or sigmoid after it are inside. What the runtimes share lies here, since members of a family do not know each other.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from laennec.errors import LaennecError, extra
-from laennec.outputs import MASKS, PROBABILITIES, Outputs
+from laennec.outputs import AUXILIARY, FEATURES, MAPS, MASKS, PROBABILITIES, Outputs
 
 if TYPE_CHECKING:
     from laennec.card import Card
@@ -42,19 +42,25 @@ class Tensor(NamedTuple):
 
 
 def interface(card: Card) -> list[Tensor]:
-    """The input and then the outputs that the graph of `card` must have."""
+    """The input and then the outputs that the graph of `card` must have, auxiliary ones last."""
     size = card.preprocess.size
     answers = {
         PROBABILITIES: Tensor(PROBABILITIES, (len(card.labels),), "float"),
         MASKS: Tensor(MASKS, (size, size), "uint8"),
     }
-    return [Tensor(INPUT, (1, size, size), "uint8"), *(answers[name] for name in card.outputs)]
+    beside = [Tensor(name, card.auxiliary[name], "float") for name in AUXILIARY if name in card.auxiliary]
+    return [Tensor(INPUT, (1, size, size), "uint8"), *(answers[name] for name in card.outputs), *beside]
+
+
+def asked(card: Card, also: Sequence[str]) -> tuple[str, ...]:
+    """Names of the outputs that a run is to give: the task's, and of `also` those that the graph has."""
+    return (*card.outputs, *(name for name in AUXILIARY if name in also and name in card.auxiliary))
 
 
 def outputs_of(named: Mapping[str, np.ndarray], images: int) -> Outputs:
     """A runtime's answers for so many images, by name, as `Outputs`."""
     none = np.empty((images, 0), np.float32)
-    return Outputs(named.get(PROBABILITIES, none), named.get(MASKS))
+    return Outputs(named.get(PROBABILITIES, none), named.get(MASKS), named.get(FEATURES), named.get(MAPS))
 
 
 def of(card: Card, files: Mapping[str, bytes]) -> bytes:
@@ -67,13 +73,28 @@ def of(card: Card, files: Mapping[str, bytes]) -> bytes:
     return files[GRAPH] if GRAPH in files else _from_torch(card, files)
 
 
+def with_auxiliary(card: Card, files: Mapping[str, bytes]) -> Card:
+    """The card of a bundle, saying which auxiliary answers a graph of it will have: its own, or all its torch network
+    has.
+
+    Raises:
+        UntrustedBundle: the weights do not fit the architecture the card names.
+    """
+    if GRAPH in files:
+        return card
+    with extra("train"):
+        from laennec.network import load_deployed
+    return card.model_copy(update={"auxiliary": load_deployed(card, files).auxiliary()})
+
+
 def _from_torch(card: Card, files: Mapping[str, bytes]) -> bytes:
     with extra("train"):
         import onnxscript  # noqa: F401  torch's exporter needs it and says so less clearly
         import torch
 
         from laennec.network import load_deployed
-    network = load_deployed(card, files)
+    names = asked(card, AUXILIARY)
+    network = load_deployed(card, files, names[len(card.outputs) :])
     size = card.preprocess.size
     example = torch.zeros(2, 1, size, size, dtype=torch.uint8)
     try:
@@ -84,7 +105,7 @@ def _from_torch(card: Card, files: Mapping[str, bytes]) -> bytes:
                 dynamo=True,
                 opset_version=_OPSET,
                 input_names=[INPUT],
-                output_names=list(card.outputs),
+                output_names=list(names),
                 dynamic_shapes={INPUT: {0: torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)}},
                 verbose=False,
             )

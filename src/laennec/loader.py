@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from laennec import family, images, progress, storage, work
+from laennec import family, images, progress, provenance, storage, work
 from laennec.bundle import Bundle
 from laennec.card import DataSeen
 from laennec.errors import UsageError
@@ -229,11 +229,25 @@ def reload(bundle: Bundle, parts: Sequence[str], root: str | Path | None = None)
     return feed
 
 
-def outside(bundle: Bundle, data: Data) -> Feed:
+def standing(bundle: Bundle, name: str) -> provenance.Answer:
+    """Whether the data set `name` is external to a bundle: to the data it learned from, and to the public sets that
+    the weights it started from name. What these weights do not tell, nobody knows here.
+    """
+    card = bundle.card
+    seen = (card.data.collection, *(one.name for one in provenance.mentioned(card.starting_weights)))
+    answers = [provenance.external(name, to) for to in seen]
+    return next((one for one in answers if one.external == "no"), answers[0])
+
+
+def outside(bundle: Bundle, data: Data, shared: bool = False) -> Feed:
     """Another data set as the bundle reads pictures, all of it as the test part.
 
+    Args:
+        shared: take it though it is known to share images with what the bundle learned from.
+
     Raises:
-        UsageError: it is the data set the bundle was made with, or has other labels than the bundle answers with.
+        UsageError: it is the data set the bundle was made with, has other labels than the bundle answers with, or by
+            `standing` is not external and `shared` is not said.
     """
     recipe, card = bundle.recipe.replace(data=data.model_dump(mode="json")), bundle.card
     collection = load_collection(recipe.data)
@@ -246,6 +260,12 @@ def outside(bundle: Bundle, data: Data) -> Feed:
             f"'{collection.name}' has the labels {', '.join(collection.labels.names)}, '{bundle.name}' answers with "
             f"{', '.join(card.labels.names)}",
             "take a data set with the same labels",
+        )
+    answer = standing(bundle, collection.name)
+    if answer.external == "no" and not shared:
+        raise UsageError(
+            f"'{collection.name}' is not external to '{bundle.name}': {answer.why.en}",
+            "take a set of other origin, or judge on it all the same with --shared: the report then says so",
         )
     split = Split(train=(), val=(), test=tuple(sample.id for sample in collection.samples), how="all of it", seed=0)
     return decode(recipe, collection, split, ("test",))

@@ -130,6 +130,20 @@ def _weighted_brier(weights: Floats, truth: Floats, score: Floats) -> Floats:
     return brier
 
 
+def calibration_figures(truth: Floats, score: Floats, patients: Sequence[str]) -> dict[str, Estimate]:
+    """``ece``, ``brier`` and ``log_loss`` (nats) of scores whose truth is known (1 or 0), by patient bootstrap.
+
+    Probabilities of 0 and 1 count as one millionth from there in the log loss.
+    """
+    sure = np.clip(score, 1e-6, 1 - 1e-6)
+    losses = -np.where(truth == 1, np.log(sure), np.log1p(-sure))
+    return {
+        "ece": _bootstrapped(_weighted_ece, truth, score, patients=patients, mirrored=True),
+        "brier": _bootstrapped(_weighted_brier, truth, score, patients=patients),
+        "log_loss": _bootstrapped(lambda w, own: (w @ own) / w.sum(axis=1), losses, patients=patients),
+    }
+
+
 def _mean_seen(values: Floats) -> Floats:
     """Mean [r] over the columns of `values` [r, k] that are not NaN; NaN where all are."""
     seen = ~np.isnan(values)

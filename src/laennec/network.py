@@ -8,24 +8,42 @@ code that trains or runs torch loads this module.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from laennec import family
+from laennec import calibrators, family, freezing, pooling
 from laennec.errors import UntrustedBundle, UsageError
 from laennec.labels import LabelSet
+from laennec.narrowing import narrow
+from laennec.outputs import FEATURES, MAPS
 from laennec.preprocess import Preprocess
 from laennec.work import Answered, Logits, Work, work_of
 
 if TYPE_CHECKING:
     from laennec.card import Architecture, Card, EnsembleSeen
+    from laennec.trust import ScoreMap
 
 WEIGHTS = "weights.safetensors"
 _BLUR = 0.05  # weight of a place without lung under attention: what lies beside the lungs is turned down, not off
+
+
+class Inside(NamedTuple):
+    """What a network makes on its way to its logits.
+
+    Attributes:
+        features: ``[n, d]``, what the head reads; None of a network that names no label.
+        deep: ``[n, d, h, w]``, the map whose mean over places the features are; None where they are no such mean.
+        share: ``[n, 1, h, w]``, each place's weight in that mean; None where all weigh alike.
+    """
+
+    logits: Logits
+    features: torch.Tensor | None = None
+    deep: torch.Tensor | None = None
+    share: torch.Tensor | None = None
 
 
 class Network(nn.Module):
@@ -74,26 +92,59 @@ class Network(nn.Module):
 
     def logits(self, grey: torch.Tensor) -> Logits:
         """Logits of labels ``[n, outputs]`` and of pixels ``[n, 1, size, size]``, those there are."""
+        return self.inside(grey).logits if self.segments else Logits(self.head(self.features(grey)))
+
+    def inside(self, grey: torch.Tensor) -> Inside:
+        """The same logits, and what they were made of."""
         if not self.segments:
-            return Logits(self.head(self.features(grey)))
+            parts = self.parts()
+            if parts is None:
+                features = self.features(grey)
+                return Inside(Logits(self.head(features)), features)
+            deep = parts.body(self.scaled(grey))
+            features = parts.tail(deep)
+            return Inside(Logits(self.head(features)), features, parts.chart(deep))
         deep, fine = self.backbone.maps(self.scaled(grey))
-        pixels = self.outline(fine)
-        labels = self.head(self.pooled(deep, pixels)) if self.classifies else None
+        full = pixels = self.outline(fine)
         if pixels.shape[-1] != self.size:
-            pixels = nn.functional.interpolate(pixels, (self.size, self.size), mode="bilinear", align_corners=False)
-        return Logits(labels, pixels)
+            full = nn.functional.interpolate(pixels, (self.size, self.size), mode="bilinear", align_corners=False)
+        if not self.classifies:
+            return Inside(Logits(None, full))
+        share = self._share(deep, pixels) if self.attention else None
+        features = pooling.averaged(deep, share)
+        return Inside(Logits(self.head(features), full), features, deep, share)
 
     def pooled(self, deep: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
         """The deep map averaged to ``[n, features]``; with attention, each place weighted by the lung it holds.
 
         The weight is learned from masks alone: no gradient flows back through it.
         """
-        if not self.attention:
-            return deep.mean((2, 3))
+        return pooling.averaged(deep, self._share(deep, pixels) if self.attention else None)
+
+    def _share(self, deep: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
         step = pixels.shape[-1] // deep.shape[-1]
         seen = nn.functional.avg_pool2d(pixels.detach().sigmoid(), step)[:, :, : deep.shape[2], : deep.shape[3]]
-        share = seen + _BLUR
-        return (deep * share).sum((2, 3)) / share.sum((2, 3))
+        return seen + _BLUR
+
+    def parts(self) -> pooling.Parts | None:
+        """The backbone up to the map that it averages, and the rest; None where it averages none. Asked once."""
+        if not hasattr(self, "_parts"):
+            learning = self.training
+            noise = torch.rand(1, 1, self.size, self.size, generator=torch.Generator().manual_seed(0))
+            self.eval()
+            self._parts = pooling.parts_of(self.backbone, self.scaled(noise.to(next(self.parameters()).device)))
+            self.train(learning)
+        return self._parts
+
+    def evidence(self, inside: Inside, labels: LabelSet) -> torch.Tensor | None:
+        """The class activation map ``[n, h, w]`` of the positive labels, in logits: its mean over places is the sum of
+        theirs, less the mean of others that exclude them, but for biases. None where head or pooling is not linear.
+        """
+        if inside.deep is None or sum(isinstance(layer, nn.Linear) for layer in self.head) != 1:
+            return None
+        positive = tuple(labels.positive_indices)
+        weight = cast(torch.Tensor, self.head[-1].weight)
+        return pooling.evidence(inside.deep, inside.share, weight, positive, labels.exclusive)
 
     def scaled(self, grey: torch.Tensor) -> torch.Tensor:
         """What the backbone reads: the grey plane in its channels, normalised."""
@@ -116,7 +167,7 @@ class Network(nn.Module):
         Raises:
             UsageError: the backbone has fewer parts than the policy asks for.
         """
-        frozen = _frozen_layers(self.backbone, policy)
+        frozen = freezing.frozen_layers(self.backbone, policy)
         for parameter in self.parameters():
             parameter.requires_grad_(True)
         for layer in frozen:
@@ -137,43 +188,6 @@ def _segments(model: str) -> bool:
     return bool(getattr(family.member("models", model), "SEGMENTS", False))
 
 
-def _frozen_layers(backbone: nn.Module, policy: str) -> list[nn.Module]:
-    """The backbone's layers that do not learn, in the order they are defined in.
-
-    A layer is a module without modules inside, or with weights of its own (timm's normalisations hold their
-    activation). ``last_convs:n`` lets learn everything from the n-th last convolution on, ``last_layers:n`` from the
-    n-th last layer with weights on, ``last_stages:n`` from the n-th last stage on, a stage being a part of the
-    backbone's outermost sequences.
-    """
-    layers = [m for m in backbone.modules() if not list(m.children()) or list(m.parameters(recurse=False))]
-    if policy in {"all", "head"}:
-        return layers if policy == "head" else []
-    kind, _, count = policy.partition(":")
-    weighty = [module for module in layers if list(module.parameters(recurse=False))]
-    if kind == "last_layers":
-        starts = weighty
-    elif kind == "last_convs":
-        starts = [module for module in weighty if isinstance(module, nn.Conv2d)]
-    else:
-        stages = [[m for m in stage.modules() if m in set(weighty)] for stage in _stages(backbone)]
-        # a stage of normalisations alone, as after the last block of DenseNet or ViT, belongs to the one before it
-        starts = [stage[0] for stage in stages if any(p.ndim > 1 for m in stage for p in m.parameters(recurse=False))]
-    if int(count) > len(starts):
-        raise UsageError(
-            f"'{policy}' asks for more than the backbone's {len(starts)} {kind.removeprefix('last_')}",
-            'lower the number, or let phases.train = "all"',
-        )
-    return layers[: layers.index(starts[-int(count)])]
-
-
-def _stages(backbone: nn.Module) -> list[nn.Module]:
-    stages: list[nn.Module] = []
-    for child in backbone.children():
-        inside = list(child.children()) if isinstance(child, nn.Sequential | nn.ModuleList) else []
-        stages += inside if len(inside) > 1 else [child]
-    return stages
-
-
 def _constant(value: float | tuple[float, ...]) -> float | torch.Tensor:
     """One value for all channels, or ``[1, channels, 1, 1]``."""
     return value if isinstance(value, float) else torch.tensor(value).view(1, -1, 1, 1)
@@ -188,42 +202,105 @@ def _head(features: int, hidden: tuple[int, ...], dropout: float, outputs: int) 
 
 
 class Deployed(nn.Module):
-    """One network: ``uint8 [n, 1, size, size]`` to the answers of its work, one tensor or several."""
+    """One network: ``uint8 [n, 1, size, size]`` to the answers of its work, one tensor or several.
 
-    def __init__(self, network: Network, work: Work) -> None:
+    Args:
+        also: of `laennec.outputs.AUXILIARY`, what `forward` answers too; all of it must be in `auxiliary`.
+    """
+
+    def __init__(self, network: Network, work: Work, also: Sequence[str] = ()) -> None:
         super().__init__()
-        self.network, self.work = network, work
+        self.network, self.work, self.also = network, work, tuple(also)
+        if also:
+            network.parts()  # before it is traced
+        self.calibration: ScoreMap | None = None
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         """Answers of a batch."""
-        return self.answer(pixels.float() / 255.0).tensors()
+        return self.answer(pixels.float() / 255.0, self.also).tensors()
 
-    def answer(self, grey: torch.Tensor) -> Answered:
-        """Answers for ``float [n, 1, size, size]`` in [0, 1]."""
-        return self.work.activate(self.network.logits(grey))
+    def answer(self, grey: torch.Tensor, also: Sequence[str] = ()) -> Answered:
+        """Answers for ``float [n, 1, size, size]`` in [0, 1]; None for what of `also` the network does not have."""
+        if not also:
+            return _mapped(self, self.work.labels, self.work.activate(self.network.logits(grey)))
+        inside = self.network.inside(grey)
+        classifies = inside.features is not None
+        return _mapped(self, self.work.labels, self.work.activate(inside.logits))._replace(
+            features=inside.features if FEATURES in also else None,
+            maps=self.network.evidence(inside, self.work.labels) if MAPS in also and classifies else None,
+        )
+
+    def auxiliary(self) -> dict[str, tuple[int, ...]]:
+        """The auxiliary answers that it has, with their shapes but for the batch. Asks with one picture."""
+        return _shapes(self, self.network.size)
 
 
 class Joined(nn.Module):
-    """An ensemble as one network: the members' answers to every view, averaged or voted on by weight."""
+    """An ensemble as one network: the members' answers to every view, averaged or voted on by weight.
 
-    def __init__(self, members: Sequence[Deployed], labels: LabelSet, how: EnsembleSeen) -> None:
+    Features are the members' side by side, averaged over views; maps are averaged by weight, votes or not, those of
+    mirrored views mirrored back, and only where all members have them on one grid.
+    """
+
+    def __init__(
+        self, members: Sequence[Deployed], labels: LabelSet, how: EnsembleSeen, also: Sequence[str] = ()
+    ) -> None:
         super().__init__()
-        self.members, self.labels, self.how = nn.ModuleList(members), labels, how
+        self.members, self.labels, self.how, self.also = nn.ModuleList(members), labels, how, tuple(also)
+        self.calibration: ScoreMap | None = None
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         """Probabilities, or shares of the votes, ``float32 [n, labels]``."""
-        return self.answer(pixels.float() / 255.0).tensors()
+        return self.answer(pixels.float() / 255.0, self.also).tensors()
 
-    def answer(self, grey: torch.Tensor) -> Answered:
-        """The same of ``float [n, 1, size, size]`` in [0, 1]."""
+    def answer(self, grey: torch.Tensor, also: Sequence[str] = ()) -> Answered:
+        """The same of ``float [n, 1, size, size]`` in [0, 1], and what of `also` all members have."""
         shown = [grey.flip(3) if view == "flip" else grey for view in self.how.views]
         total = torch.zeros((), device=grey.device)
+        features: list[torch.Tensor | None] = []
+        maps: list[torch.Tensor | None] = []
         for member, seen in zip(self.members, self.how.members, strict=True):
-            answers = torch.stack([_labels(cast(Deployed, member).answer(view)) for view in shown]).mean(0)
+            ask = cast(Deployed, member).answer
+            given = [ask(view, also) if also else ask(view) for view in shown]
+            answers = torch.stack([_labels(one) for one in given]).mean(0)
             if self.how.rule == "vote":
                 answers = _votes(self.labels, answers, seen.threshold)
             total = total + seen.weight * answers
-        return Answered(total)
+            features.append(_mean([one.features for one in given]))
+            pairs = zip(self.how.views, (one.maps for one in given), strict=True)
+            found = _mean([one.flip(2) if view == "flip" and one is not None else one for view, one in pairs])
+            maps.append(None if found is None else seen.weight * found)
+        kept = [one for one in features if one is not None]
+        charts = [one for one in maps if one is not None]
+        alike = len(charts) == len(maps) and len({one.shape[1:] for one in charts}) == 1
+        return _mapped(self, self.labels, Answered(total))._replace(
+            features=torch.cat(kept, 1) if len(kept) == len(features) else None,
+            maps=torch.stack(charts).sum(0) if alike else None,
+        )
+
+    def auxiliary(self) -> dict[str, tuple[int, ...]]:
+        """As of one network."""
+        return _shapes(self, cast(Deployed, self.members[0]).network.size)
+
+
+def _shapes(deployed: Deployed | Joined, size: int) -> dict[str, tuple[int, ...]]:
+    with torch.no_grad():
+        given = deployed.answer(torch.zeros(1, 1, size, size), (FEATURES, MAPS))
+    named = {FEATURES: given.features, MAPS: given.maps}
+    return {name: tuple(one.shape[1:]) for name, one in named.items() if one is not None}
+
+
+def _mean(several: list[torch.Tensor | None]) -> torch.Tensor | None:
+    there = [one for one in several if one is not None]
+    return torch.stack(there).mean(0) if len(there) == len(several) else None
+
+
+def _mapped(deployed: Deployed | Joined, labels: LabelSet, answered: Answered) -> Answered:
+    """The answers with their probabilities under the network's calibration, if it has one."""
+    if deployed.calibration is None or answered.probabilities is None:
+        return answered
+    brought = calibrators.in_torch(deployed.calibration, labels, answered.probabilities)
+    return answered._replace(probabilities=brought)
 
 
 def _labels(answered: Answered) -> torch.Tensor:
@@ -256,23 +333,31 @@ def of_work(architecture: Architecture, preprocess: Preprocess, work: Work, star
     return Network(architecture, preprocess, outputs, segments=work.segment is not None, start=start)
 
 
-def load_deployed(card: Card, files: Mapping[str, bytes]) -> Deployed | Joined:
+def load_deployed(card: Card, files: Mapping[str, bytes], also: Sequence[str] = ()) -> Deployed | Joined:
     """The network or ensemble a card describes with its weights (`files` are the bundle's, by name), ready to run.
+
+    It answers what of its auxiliary answers `also` names too.
 
     Raises:
         UntrustedBundle: weights are missing, or do not fit the architecture the card names; where the card says that
             channels were pruned, they may be narrower than it, and in nothing else differ.
     """
+    deployed = _loaded(card, files, also)
+    deployed.calibration = card.calibration
+    return deployed.eval()
+
+
+def _loaded(card: Card, files: Mapping[str, bytes], also: Sequence[str]) -> Deployed | Joined:
     work = work_of(card.task, card.labels)
     if card.ensemble is None:
         network = of_work(card.model, card.preprocess, work, start=False)
         narrowed = card.pruning is not None and card.pruning.narrowed
-        return Deployed(_filled(network, files, WEIGHTS, card, narrowed), work).eval()
+        return Deployed(_filled(network, files, WEIGHTS, card, narrowed), work, also)
     members = []
     for seen in card.ensemble.members:
         network = of_work(seen.model, seen.preprocess, work, start=False)
-        members.append(Deployed(_filled(network, files, seen.file, card, seen.narrowed), work))
-    return Joined(members, card.labels, card.ensemble).eval()
+        members.append(Deployed(_filled(network, files, seen.file, card, seen.narrowed), work, also))
+    return Joined(members, card.labels, card.ensemble, also)
 
 
 def _filled(network: Network, files: Mapping[str, bytes], name: str, card: Card, narrowed: bool) -> Network:
@@ -293,43 +378,3 @@ def _filled(network: Network, files: Mapping[str, bytes], name: str, card: Card,
     except (RuntimeError, ValueError, SafetensorError) as error:
         raise UntrustedBundle("the weights do not fit the architecture the card names", "make it again") from error
     return network
-
-
-def narrow(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-    """Give a network's convolutions, dense layers and batch normalisations the widths of `weights`, by name.
-
-    The values are not read; every other layer is left as it is. Convolutions may be transposed.
-
-    Raises:
-        ValueError: a layer would become wider than it is, empty, or of another rank or kernel.
-    """
-    for name, layer in network.named_modules():
-        if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.BatchNorm2d):
-            continue
-        start = f"{name}." if name else ""
-        for own, tensor in [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]:
-            new = weights.get(start + own)
-            if new is None or new.shape == tensor.shape:
-                continue
-            # of a convolution the kernel stays as it is
-            fits = new.ndim == tensor.ndim and new.shape[2:] == tensor.shape[2:]
-            if not fits or not all(0 < n <= o for n, o in zip(new.shape[:2], tensor.shape[:2], strict=True)):
-                raise ValueError(f"{start}{own} has shape {list(new.shape)}, the layer {list(tensor.shape)}")
-            smaller = torch.empty(new.shape, dtype=tensor.dtype, device=tensor.device)
-            setattr(layer, own, nn.Parameter(smaller) if isinstance(tensor, nn.Parameter) else smaller)
-        _state_widths(layer)
-
-
-def _state_widths(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.BatchNorm2d) -> None:
-    """Make a layer's attributes say what its tensors have become."""
-    if isinstance(layer, nn.Linear):
-        layer.out_features, layer.in_features = layer.weight.shape
-    elif isinstance(layer, nn.BatchNorm2d):
-        layer.num_features = len(layer.weight) if layer.weight is not None else layer.num_features
-    elif isinstance(layer, nn.ConvTranspose2d):
-        layer.in_channels, layer.out_channels = layer.weight.shape[:2]
-    else:
-        outputs, inputs = layer.weight.shape[:2]
-        if layer.groups == layer.in_channels > 1:  # depthwise: as many groups as inputs, before and after
-            layer.groups = outputs * layer.in_channels // layer.out_channels
-        layer.out_channels, layer.in_channels = outputs, inputs * layer.groups

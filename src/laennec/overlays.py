@@ -23,6 +23,9 @@ Mask = NDArray[np.bool_]
 Levels = NDArray[np.uint8]
 
 _SEAM = "#000000"
+_DARK, _BRIGHT = 0.35, 0.95  # lightness of the coldest and the hottest colour
+_COLD, _HOT, _CHROMA = 300.0, 95.0, 0.14  # their hues in degrees, and how vivid all are
+_CLEAR, _OPAQUE = 0.15, 0.75  # heat from which a colour begins to show, and how opaque the hottest is
 _FILL = 0.12  # how much of a lung's colour lies on the lung
 _AGREED, _DIFFERS = 0.14, 0.75
 _GAP = "#ffffff"
@@ -78,6 +81,44 @@ def panels(pixels: Grey, truth: Mask, mask: Mask, longest: int = 384) -> bytes:
     for place, picture in enumerate(shown):
         sheet.paste(picture, (place * (width + gap), 0))
     return _png(sheet)
+
+
+def heat_layer(heat: Grey) -> bytes:
+    """Heat as a PNG to lay over its picture, of the same pixels: transparent where cold, from violet to yellow.
+
+    Equal steps of heat are equal steps of lightness in Oklab (Ottosson 2020), so that the map shows no edge that is
+    not there and can be read without telling colours apart.
+
+    Args:
+        heat: ``float32 [rows, columns]`` in [0, 1].
+
+    Returns:
+        The bytes of an RGBA picture.
+    """
+    levels = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
+    return _png(Image.fromarray(_ramp()[levels], "RGBA"))
+
+
+def _ramp() -> Levels:
+    """Colour and opacity of 256 levels of heat, ``uint8 [256, 4]``."""
+    at = np.linspace(0, 1, 256)
+    hue = np.radians(_COLD + (_HOT - _COLD) % -360 * at)
+    lightness, a, b = _DARK + (_BRIGHT - _DARK) * at, _CHROMA * np.cos(hue), _CHROMA * np.sin(hue)
+    roots = np.stack([
+        lightness + 0.3963377774 * a + 0.2158037573 * b,
+        lightness - 0.1055613458 * a - 0.0638541728 * b,
+        lightness - 0.0894841775 * a - 1.2914855480 * b,
+    ])  # fmt: skip
+    linear = np.array([
+        [4.0767416621, -3.3077115913, 0.2309699292],
+        [-1.2684380046, 2.6097574011, -0.3413193965],
+        [-0.0041960863, -0.7034186147, 1.7076147010],
+    ]) @ roots**3  # fmt: skip
+    linear = np.clip(linear, 0, 1)
+    shown = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    clear = _OPAQUE * np.clip((at - _CLEAR) / (1 - _CLEAR), 0, 1)
+    ramp: Levels = np.rint(np.stack([*shown, clear], 1) * 255).astype(np.uint8)
+    return ramp
 
 
 def _canvas(pixels: Grey, masks: tuple[Mask, Mask], longest: int) -> Image.Image:

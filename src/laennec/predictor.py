@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from laennec import decisions, images, masks, storage
 from laennec.bundle import Bundle, open_bundle
+from laennec.caution import Caution, Told
 from laennec.errors import ImageError, LaennecError, MissingExtra, UsageError
 from laennec.images.decoding import Answer, Decoders, cores, shared_rows
-from laennec.outputs import Outputs
+from laennec.outputs import MAPS, Outputs
 from laennec.results import OperatingPoint, Prediction, Refused
 from laennec.runtime import start
 from laennec.segmentation import Lungs
@@ -43,6 +44,7 @@ class Stretch:
             two.
         positive: whether it reaches the threshold, ``[read]``.
         labels: the label decided for, one a file read; empty for none.
+        told: how far each answer can be trusted; None of a model that only segments.
         lungs: of each file read; empty of a model that only classifies.
         done: what was done to each file read.
         seconds: reading and inference of each file read; a file's share of its batch.
@@ -54,6 +56,7 @@ class Stretch:
     score: NDArray[Any]
     positive: NDArray[np.bool_]
     labels: tuple[str, ...]
+    told: Told | None
     lungs: tuple[Lungs, ...]
     done: tuple[images.Done, ...]
     seconds: tuple[float, ...]
@@ -94,17 +97,32 @@ class Predictor:
         threads: CPU threads; 0 takes all cores.
         gate: whether pictures are asked if they are chest radiographs at all (`laennec.images.chest`): ``off``;
             ``tell`` answers all the same and says the doubt; ``refuse`` refuses them with the code ``not_chest``.
+        prevalence: also tell what the score would be where the finding is so common, in (0, 1); the decision does not
+            follow it.
+        explain: answer with `Prediction.map` too, where the network has one.
 
     Raises:
-        UsageError: the card has no such operating point, or there is no such gate.
+        UsageError: the card has no such operating point, or there is no such gate; a prevalence that cannot be, or of a
+            bundle that is not calibrated.
     """
 
-    def __init__(self, bundle: Bundle, rule: str | None = None, threads: int = 0, gate: Gate = "off") -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        rule: str | None = None,
+        threads: int = 0,
+        gate: Gate = "off",
+        prevalence: float | None = None,
+        explain: bool = False,
+    ) -> None:
         if gate not in get_args(Gate):
             raise UsageError(f"no gate '{gate}'", f"take one of: {', '.join(get_args(Gate))}")
-        self.bundle, self.gate = bundle, gate
+        self.bundle, self.gate, self._maps = bundle, gate, (MAPS,) if explain else ()
         decides = bundle.card.classifies or rule
         self.point: OperatingPoint | None = bundle.card.point(rule or bundle.card.decision) if decides else None
+        self.caution = Caution(bundle, prevalence) if bundle.card.classifies else None
+        if prevalence is not None and self.caution is None:
+            raise UsageError(f"'{bundle.name}' names no label", "leave out the prevalence")
         self._session = start(bundle, threads)
         self._decoders = min(threads or cores(), _MOST_DECODERS)
 
@@ -250,15 +268,19 @@ class Predictor:
         started = time.perf_counter()
         given = Outputs(np.empty((0, len(card.labels) if card.classifies else 0), np.float32))
         if count:
-            given = self._session.run(batch.pixels[:count])
+            also = (*(self.caution.also if self.caution is not None else ()), *self._maps)
+            given = self._session.run(batch.pixels[:count], also) if also else self._session.run(batch.pixels[:count])
         if not given.finite:
             raise LaennecError(f"'{self.bundle.name}' answers NaN", "the model is damaged: export it again")
         score: NDArray[Any] = np.empty(0)
         positive: NDArray[np.bool_] = np.empty(0, np.bool_)
         labels: tuple[str, ...] = ()
+        told: Told | None = None
         if self.point is not None:
             score, positive, decided = decisions.decide(card.labels, given.probabilities, self.point.threshold)
             labels = tuple(card.labels.names[which] if which >= 0 else "" for which in decided.tolist())
+            if self.caution is not None and count:
+                told = self.caution.told(given, score, self.point.threshold)
         lungs: tuple[Lungs, ...] = ()
         if given.masks is not None:
             lungs = tuple(self._lungs(*pair) for pair in zip(given.masks, batch.done, strict=True))
@@ -270,6 +292,7 @@ class Predictor:
             score,
             positive,
             labels,
+            told,
             lungs,
             tuple(batch.done),
             tuple(seconds + share for seconds in batch.seconds),
@@ -293,6 +316,7 @@ class Predictor:
                 id=name,
                 **self._decision(stretch, read),
                 **self._outline(stretch, read),
+                map=None if stretch.outputs.maps is None else stretch.outputs.maps[read],
                 doubt=str(stretch.done[read].get("chest_doubt", "")),
                 bundle_digest=self.bundle.digest,
                 image=stretch.done[read],
@@ -311,7 +335,22 @@ class Predictor:
             "positive": bool(stretch.positive[read]),
             "threshold": self.point.threshold,
             "operating_point": self.point.rule,
+            **self._trust(stretch.told, read),
         }
+
+    def _trust(self, told: Told | None, read: int) -> dict[str, Any]:
+        if told is None or self.caution is None:
+            return {}
+        trust: dict[str, Any] = {}
+        if self.caution.refers:
+            trust |= {"refer": bool(told.because[read]), "refer_because": told.because[read]}
+        if told.possible:
+            trust["possible"] = told.possible[read]
+        if told.strangeness is not None:
+            trust["strangeness"] = round(float(told.strangeness[read]), 4)
+        if told.adapted is not None:
+            trust["adapted"] = self.caution.noun(float(told.adapted[read]))
+        return trust
 
     def _outline(self, stretch: Stretch, read: int) -> dict[str, Any]:
         outline, levels = self.bundle.card.outline, stretch.outputs.masks
@@ -320,11 +359,18 @@ class Predictor:
         return {"lungs": stretch.lungs[read], "mask": masks.tidied(levels[read], outline)}
 
 
-def open(path: str | Path, rule: str | None = None, threads: int = 0, gate: Gate = "off") -> Predictor:
+def open(
+    path: str | Path,
+    rule: str | None = None,
+    threads: int = 0,
+    gate: Gate = "off",
+    prevalence: float | None = None,
+    explain: bool = False,
+) -> Predictor:
     """Open the bundle in a folder, ready to answer: ``laennec.open("runs/k8").predict("chest.dcm").positive``.
 
     Raises:
         UsageError: the folder is not a bundle, or has no operating point `rule`; there is no such `gate`.
         UntrustedBundle: it is not what its card says.
     """
-    return Predictor(open_bundle(path), rule, threads, gate)
+    return Predictor(open_bundle(path), rule, threads, gate, prevalence, explain)

@@ -16,7 +16,7 @@ from laennec import auditing, evaluation, family, hardware, loader, storage
 from laennec.bundle import Bundle, open_bundle
 from laennec.checks import Audit, Outcome
 from laennec.errors import LaennecError, UsageError
-from laennec.outputs import Outputs
+from laennec.outputs import AUXILIARY, Outputs
 from laennec.page import Language
 from laennec.probes import Case, ProbeMember
 from laennec.runtime import infer, start
@@ -63,7 +63,7 @@ def audit(
     def answer(pixels: NDArray[np.uint8]) -> Outputs:
         return Outputs.joined([session.run(pixels[at : at + _BATCH]) for at in range(0, len(pixels), _BATCH)])
 
-    given = infer(session, part, bundle.name)
+    given = infer(session, part, bundle.name, AUXILIARY)
     seed = bundle.recipe.seed
     case = Case(bundle.card, split, part.samples, part.batch(slice(None)), given, answer, seed)
     asked = {name: (member.TITLE, _asking(member, case)) for name, member in members.items()}

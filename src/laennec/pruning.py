@@ -23,7 +23,8 @@ from laennec.bundle import CARD, Bundle, model_digest, open_bundle, seal, seals
 from laennec.card import Card, Limits, PruningSeen
 from laennec.errors import UsageError
 from laennec.fit import Fit, pick_device, settled
-from laennec.network import WEIGHTS, Deployed, Network, load_deployed, narrow, weights_bytes
+from laennec.narrowing import narrow
+from laennec.network import WEIGHTS, Deployed, Network, load_deployed, weights_bytes
 from laennec.outputs import Outputs
 from laennec.recipe import Recipe
 from laennec.runtime import answers, infer
@@ -295,7 +296,7 @@ def _sealed(work: _Work, network: Network, told: dict[str, Any], limits: Limits,
     seen = {"aurocs": told["aurocs"], "seconds": round(told["seconds"], 1), "beside_parent": held}
     card = work.draft(network, **seen).model_copy(
         update={
-            **standard.followed(after, (work.feed.split.digest, model_digest(seals(files)))),
+            **standard.followed(after, (work.feed.split.digest, model_digest(seals(files))), card),
             "temperature": temperature,
             "gate": held if gate else None,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -335,8 +336,9 @@ def _check_parent(parent: Bundle, distil: float) -> None:
         raise UsageError(f"'{parent.name}' makes masks, and only labels can be distilled", "leave out --distil")
     if card.ensemble is not None:
         raise UsageError(f"'{parent.name}' is an ensemble", "prune its members, then join them")
-    if card.backend != "torch":
-        raise UsageError(f"'{parent.name}' is not a torch bundle", "prune the bundle it was exported from")
+    if card.calibration is not None or card.backend != "torch":
+        what, made = ("calibrated", "calibrated") if card.calibration else ("not a torch bundle", "exported")
+        raise UsageError(f"'{parent.name}' is {what}", f"prune the bundle it was {made} from")
 
 
 def _asked(

@@ -10,6 +10,7 @@ from laennec.costs import Consumption
 from laennec.estimates import Estimate
 from laennec.noun import Noun
 from laennec.segmentation import Lungs, SegmentationFigures
+from laennec.trust import Abstained, Adapted, AtPrevalence
 
 
 class OperatingPoint(Noun):
@@ -52,9 +53,17 @@ class Prediction(Noun):
         label: the label decided for (exclusive labels), or the positive label or "" (multi-label).
         positive: decision at the operating point.
         lungs: of a bundle that segments.
+        possible: the labels that stay possible at the coverage of the card's abstention; "" is the absence of the
+            positive label. Empty without one, and where no label is possible.
+        refer: whether a person should decide; None of a bundle without abstention and novelty.
+        refer_because: ``uncertain`` (the set is not the decided label alone), ``unlike`` (the training images).
+        strangeness: distance to the training images over its threshold: unlike from 1 on; None where not measured.
+        adapted: the score at another prevalence, where that was asked; the decision does not follow it.
         doubt: why this may be no chest radiograph, where that was asked; empty where it is one.
         mask: ``uint8 [size, size]`` on the model's grid after the post-processing, 255 times the probability of lung;
             `laennec.masks` brings it onto the picture. Never written down with the rest.
+        map: ``float32 [h, w]``, the class activation map of the positive finding (`laennec.outputs.Outputs.maps`) where
+            the predictor was opened to explain and the network has one; likewise.
         image: what was done to the file: format, bits, windowing, inversion.
         milliseconds: reading and inference together.
     """
@@ -66,9 +75,15 @@ class Prediction(Noun):
     positive: bool | None = None
     threshold: float | None = None
     operating_point: str = ""
+    possible: tuple[str, ...] = ()
+    refer: bool | None = None
+    refer_because: tuple[str, ...] = ()
+    strangeness: float | None = None
+    adapted: Adapted | None = None
     lungs: Lungs | None = None
     doubt: str = ""
     mask: Any = Field(default=None, exclude=True, repr=False)
+    map: Any = Field(default=None, exclude=True, repr=False)
     bundle_digest: str
     image: dict[str, str | int | float | bool]
     milliseconds: float
@@ -119,6 +134,8 @@ class Report(Noun):
         truths: sample id to 1 or 0 for the positive finding.
         decided: sample id to the label decided for; "" for none of several.
         segmentation: the masks against the truth; None of a model that only classifies.
+        abstention: what referring would do here; None where the bundle does not abstain.
+        prevalences: PPV and NPV where the finding is rarer or more common, by prevalence.
     """
 
     version: Literal[1] = 1
@@ -133,7 +150,7 @@ class Report(Noun):
     citation: str
     split_digest: str
     split_how: str
-    part: Literal["train", "val", "test", "external"]
+    part: Literal["train", "val", "test", "external", "shared"]
     labels: tuple[str, ...] = ()
     positive: tuple[str, ...] = ()
     images: int
@@ -152,6 +169,8 @@ class Report(Noun):
     truths: dict[str, int] = Field(default_factory=dict)
     decided: dict[str, str] = Field(default_factory=dict)
     segmentation: SegmentationFigures | None = None
+    abstention: Abstained | None = None
+    prevalences: tuple[AtPrevalence, ...] = ()
     notes: tuple[str, ...] = ()
     made: str
     hardware: str
@@ -160,7 +179,13 @@ class Report(Noun):
     @property
     def place(self) -> str:
         """The part, or ``on-`` and the name of another data set: the report's folder, and the prefix of its figures."""
-        return f"on-{self.collection}" if self.part == "external" else self.part
+        return f"on-{self.collection}" if self.elsewhere else self.part
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it was judged on another data set than it was made with: ``external``, or ``shared``, known to have
+        images in common with it."""
+        return self.part in ("external", "shared")
 
     @property
     def figures(self) -> dict[str, Estimate]:

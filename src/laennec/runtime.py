@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 
 from laennec import family, progress
 from laennec.backends import Session
 from laennec.bundle import Bundle
+from laennec.card import Card
 from laennec.errors import LaennecError
 from laennec.loader import Part
 from laennec.outputs import Outputs
@@ -25,7 +27,12 @@ def start(bundle: Bundle, threads: int = 0) -> Session:
         MissingExtra: its library is not.
         UntrustedBundle: the runtime refuses the model.
     """
-    session: Session = family.member("backends", bundle.card.backend).start(bundle.card, bundle.model_files(), threads)
+    return start_with(bundle.card, bundle.model_files(), threads)
+
+
+def start_with(card: Card, files: Mapping[str, bytes], threads: int = 0) -> Session:
+    """A session for a model that is not sealed yet; raises as `start`."""
+    session: Session = family.member("backends", card.backend).start(card, files, threads)
     return session
 
 
@@ -47,8 +54,8 @@ def answers(bundle: Bundle, part: Part) -> Outputs:
     return _answers[key]
 
 
-def infer(session: Session, part: Part, name: str) -> Outputs:
-    """Answers for every image of a part; `name` is what progress and errors call it.
+def infer(session: Session, part: Part, name: str, also: Sequence[str] = ()) -> Outputs:
+    """Answers for every image of a part; `name` is what progress and errors call it, `also` as of `Session.run`.
 
     Raises:
         LaennecError: the model answers NaN.
@@ -56,7 +63,8 @@ def infer(session: Session, part: Part, name: str) -> Outputs:
     answers = []
     with progress.track(f"{name}: inference", len(part)) as step:
         for at in range(0, len(part), _BATCH):
-            answers.append(session.run(part.batch(slice(at, at + _BATCH))))
+            pixels = part.batch(slice(at, at + _BATCH))
+            answers.append(session.run(pixels, also) if also else session.run(pixels))
             step.advance(len(answers[-1]))
     given = Outputs.joined(answers)
     if not given.finite:

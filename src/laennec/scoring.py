@@ -5,25 +5,30 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from laennec import progress, storage, tables
+from laennec import caution, progress, storage, tables
+from laennec import prevalence as prevalences
 from laennec.errors import UsageError
+from laennec.estimates import Estimate
 from laennec.predictor import Predictor, Stretch
 from laennec.results import Refused
 from laennec.version import VERSION
 
 _HIDDEN = "."
+_NEAR = 1e-6
+ESTIMATE = "estimate"
 _AREAS = ("lungs", "lung_right", "lung_left", "lungs_cm2", "lung_right_cm2", "lung_left_cm2")
 _STALE = {
     "gate": "another gate stood before them",
     "listing": "the folder has changed since",
     "bundle": "they are of another bundle",
     "point": "they are of another operating point",
+    "prevalence": "they are at another prevalence",
 }
 
 
@@ -36,6 +41,7 @@ class Scored:
         seconds: wall time of this run.
         rate: files a second in this run; 0 when nothing was left to do.
         continued: files that an earlier run, cut short, had done.
+        prevalence: of the finding among these images, where it was to be estimated.
     """
 
     images: int
@@ -45,16 +51,25 @@ class Scored:
     seconds: float = 0.0
     rate: float = 0.0
     continued: int = 0
+    prevalence: Estimate | None = None
 
 
 def score(
-    predictor: Predictor, source: str | Path, out: str | Path, batch: int = 16, decoders: int | None = None
+    predictor: Predictor,
+    source: str | Path,
+    out: str | Path,
+    batch: int = 16,
+    decoders: int | None = None,
+    estimate: bool = False,
 ) -> Scored:
     """Score every file below a folder, or one file: the files of a folder by name, then its folders by name.
 
     Columns: file; of a bundle that classifies label, positive, score, threshold, operating_point and one ``p_<label>``
     a label; of one that segments ``lungs``, ``lung_right``, ``lung_left`` (shares of the picture), the same in cm²
-    where the file gives a pixel spacing, and ``lungs_doubt``; ``chest_doubt`` where the gate tells; bundle. A file that
+    where the file gives a pixel spacing, and ``lungs_doubt``; ``chest_doubt`` where the gate tells; bundle. Of a bundle
+    that refers: ``possible`` (labels joined by ``|``, ``none`` for the absence of the finding), ``strangeness``,
+    ``refer`` and ``refer_because``. At a prevalence: ``score_at_stated`` and ``prevalence_stated``; where it is
+    estimated, ``score_at_estimated`` and ``prevalence_estimated``. The decision follows neither. A file that
     is no readable image is refused with its reason; the rest is done. Rows are kept on disk as they are made
     (`laennec.tables`): run again after it was cut short, with the same bundle and an unchanged folder, it goes on where
     it stopped, and the table ends the same.
@@ -65,16 +80,19 @@ def score(
         out: the table, ``.csv`` or ``.parquet``; replaced.
         batch: images the model is given at a time, at least 1.
         decoders: processes that decode; see `Predictor.stretches`.
+        estimate: estimate the prevalence of the finding among these images (`prevalence.estimated`), every file a
+            patient of its own, and tell each score at it.
 
     Raises:
-        UsageError: no such folder, no file in it, a batch below 1, or `out` cannot be written or is neither ``.csv``
-            nor ``.parquet``.
+        UsageError: the prevalence is to be estimated and the bundle is not calibrated; no such folder, no file in it, a
+            batch below 1, or `out` cannot be written or is neither ``.csv`` nor ``.parquet``.
         StorageFull: the device has no room; run again, it goes on where it stopped.
     """
     started = time.monotonic()
     source, out = Path(source), Path(out)
     if batch < 1:
         raise UsageError(f"a batch of {batch} images is none", "take 1 or more")
+    before = caution.calibrated_to(predictor.bundle) if estimate else None
     base = source if source.is_dir() else source.parent
     names, listing = _listed(source, {path.resolve() for path in tables.files_of(out)})
     work = {
@@ -83,8 +101,12 @@ def score(
         "point": [predictor.point.rule, predictor.point.threshold] if predictor.point else None,
         "listing": listing,
         "gate": predictor.gate,
+        "prevalence": ESTIMATE if estimate else predictor.caution and predictor.caution.at,
     }
-    with tables.Growing(out, work, _columns(predictor)) as table:
+    columns, found = _columns(predictor), None
+    if estimate:
+        columns |= {"score_at_estimated": float, "prevalence_estimated": float}
+    with tables.Growing(out, work, columns | {"bundle": str}) as table:
         continued = table.done
         if table.stale:
             why = _STALE.get(table.stale, "they are of another version of laennec")
@@ -96,10 +118,15 @@ def score(
             for stretch in predictor.stretches(paths, batch, decoders, notes=False):
                 told = [storage.text_of(name) for name in names[table.done : table.done + len(stretch.names)]]
                 refused = ((told[n], error.code, error.message) for n, error in sorted(stretch.refused.items()))
-                table.add(len(told), _rows(predictor, stretch, told), refused)
+                table.add(len(told), _rows(predictor, stretch, told, ("", "") if estimate else ()), refused)
                 step.note(f"{(table.done - continued) / (time.monotonic() - started):.0f} images/s")
                 step.advance(len(told))
-        left_out = tuple(Refused(id=name, code=code, reason=reason) for name, code, reason in table.finish())
+        fill = None
+        if before is not None:
+            scores = [float(cell) for cell in table.column("score")]
+            found = prevalences.estimated(scores, before)
+            fill = _filled(columns, before, found)
+        left_out = tuple(Refused(id=name, code=code, reason=reason) for name, code, reason in table.finish(fill))
     seconds = time.monotonic() - started
     return Scored(
         table.rows,
@@ -109,6 +136,7 @@ def score(
         seconds,
         (len(names) - continued) / seconds,
         continued,
+        found,
     )
 
 
@@ -169,10 +197,51 @@ def _columns(predictor: Predictor) -> dict[str, type]:
         columns |= dict.fromkeys(_AREAS, float) | {"lungs_doubt": str}
     if predictor.gate == "tell":
         columns["chest_doubt"] = str
-    return columns | {"bundle": str}
+    told = predictor.caution
+    if told is not None:
+        columns |= {"possible": str} if told.abstention is not None else {}
+        columns |= {"strangeness": float} if told.novelty is not None else {}
+        columns |= {"refer": int, "refer_because": str} if told.refers else {}
+        columns |= {"score_at_stated": float, "prevalence_stated": float} if told.at is not None else {}
+    return columns
 
 
-def _rows(predictor: Predictor, stretch: Stretch, names: Sequence[str]) -> Iterator[list[Any]]:
+def _filled(columns: Mapping[str, type], before: float, found: Estimate) -> Callable[[list[str]], list[Any]]:
+    """Puts the score at the estimated prevalence into a row, and that prevalence; nothing where there is none."""
+    names = list(columns)
+    score, to = names.index("score"), names.index("score_at_estimated")
+
+    def fill(row: list[str]) -> list[Any]:
+        if found.value is None:
+            return row
+        # at 0 and 1 every score would be that, whatever the image shows: as near as the bounds are
+        share = min(max(found.value, _NEAR), 1 - _NEAR)
+        adapted = float(prevalences.adapted([float(row[score])], before, share)[0])
+        return [*row[:to], adapted, found.value, *row[to + 2 :]]
+
+    return fill
+
+
+def _trust(predictor: Predictor, stretch: Stretch) -> list[Iterable[Any]]:
+    """The columns of what the answers say of themselves."""
+    own, told = predictor.caution, stretch.told
+    if own is None or told is None:
+        return []
+    columns: list[Iterable[Any]] = []
+    if own.abstention is not None:
+        columns.append(["|".join(name or "none" for name in names) for names in told.possible])
+    if told.strangeness is not None:
+        columns.append(told.strangeness.tolist())
+    if own.refers:
+        columns += [map(int, map(bool, told.because)), ["|".join(why) for why in told.because]]
+    if told.adapted is not None:
+        columns += [told.adapted.tolist(), repeat(own.at)]
+    return columns
+
+
+def _rows(
+    predictor: Predictor, stretch: Stretch, names: Sequence[str], later: Sequence[str] = ()
+) -> Iterator[list[Any]]:
     point, digest = predictor.point, predictor.bundle.digest
     columns: list[Iterable[Any]] = []
     if point is not None:
@@ -189,6 +258,7 @@ def _rows(predictor: Predictor, stretch: Stretch, names: Sequence[str]) -> Itera
         columns.append([lungs.doubt for lungs in stretch.lungs])
     if predictor.gate == "tell":
         columns.append([done["chest_doubt"] for done in stretch.done])
+    columns += [*_trust(predictor, stretch), *map(repeat, later)]
     read = [name for place, name in enumerate(names) if place not in stretch.refused]
     for row in zip(read, *columns, repeat(digest), strict=False):
         yield list(row)

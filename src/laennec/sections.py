@@ -48,6 +48,8 @@ class Parting(Section):
             0 draws one validation part.
         fold: which fold is the validation part, counted from 0.
         exchange: swap the validation and the test part once they stand, as R1 does.
+        leave_out: a source (hospital, collection) whose images are the test part, all of them and nothing else; the
+            others are training and validation, drawn by patient, whatever parts their publisher gave them.
     """
 
     validation: float = Field(default=0.15, gt=0.0, lt=0.9)
@@ -57,12 +59,23 @@ class Parting(Section):
     folds: int = Field(default=0, ge=0, le=100)
     fold: int = Field(default=0, ge=0)
     exchange: bool = False
+    leave_out: str = ""
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Self:
         if self.folds == 1 or (self.folds == 0 and self.fold) or (self.folds and self.fold >= self.folds):
             raise ValueError("fold counts from 0 and must be below folds, and folds must be 0 or at least 2")
+        if self.leave_out and self.exchange:
+            raise ValueError("a source that is left out is the test part: leave out exchange, or leave_out")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # recipes and cards from before this key keep their digests
+        plain: dict[str, Any] = serialise(self)
+        if not self.leave_out:
+            plain.pop("leave_out", None)
+        return plain
 
 
 class Phase(Section):

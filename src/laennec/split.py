@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import random
 from collections import defaultdict
@@ -17,12 +18,17 @@ def part(collection: Collection, how: Parting) -> Split:
 
     Official parts are kept, unless `how.official` is false. A missing test part is drawn from all patients, a missing
     validation part from the training patients, or is one of `how.folds` folds of them (an official validation part
-    then joins them first). Draws are stratified by each patient's labels and depend on `how.seed` alone.
+    then joins them first). Draws are stratified by each patient's labels and depend on `how.seed` alone. With
+    `how.leave_out` the test part is that source, and all else is training patients.
 
     Raises:
-        UsageError: an official part is unknown, a patient straddles, or a part, a fold or a class would be left empty.
+        UsageError: an official part is unknown, a patient straddles, or a part, a fold or a class would be left empty;
+            the source to be left out is not there, is all there is, or shares a patient with another.
     """
-    parts, free, said = _official(collection) if how.official else _none_official(collection)
+    if how.leave_out:
+        parts, free, said = _left_out(collection, how.leave_out)
+    else:
+        parts, free, said = _official(collection) if how.official else _none_official(collection)
     if free:
         parts["train"], parts["test"] = _draw(free, how.test, how.seed)
         said.append(f"test {how.test:.0%} of patients drawn")
@@ -83,6 +89,43 @@ def _none_official(collection: Collection) -> _Parts:
     """Every sample free, whatever part its publisher put it in."""
     told = any(sample.split is not None for sample in collection.samples)
     return {name: [] for name in PART_NAMES}, list(collection.samples), ["official parts ignored"] if told else []
+
+
+def _left_out(collection: Collection, source: str) -> _Parts:
+    """One source as the test part, all others as training."""
+    known = sorted({s.source for s in collection.samples if s.source})
+    if not known:
+        raise UsageError(
+            f"'{collection.name}' does not say where its images are from: no source can be left out",
+            "leave split.leave_out out, or take a table with a source column (data.source)",
+        )
+    if source not in known:
+        near = difflib.get_close_matches(source, known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+        raise UsageError(f"no image of '{collection.name}' is from '{source}'. Sources: {', '.join(known)}", hint)
+    nowhere = sum(not s.source for s in collection.samples)
+    if nowhere:
+        raise UsageError(
+            f"{nowhere} images of '{collection.name}' name no source: they may be from '{source}' too",
+            "give every image its source, or drop those that have none",
+        )
+    test = [s for s in collection.samples if s.source == source]
+    rest = [s for s in collection.samples if s.source != source]
+    if not rest:
+        raise UsageError(
+            f"all images of '{collection.name}' are from '{source}': nothing is left to learn from",
+            "leave split.leave_out out, or add images of another source",
+        )
+    both = sorted({s.patient for s in test} & {s.patient for s in rest})
+    if both:
+        raise UsageError(
+            f"{len(both)} patients of '{collection.name}' have images from '{source}' and from elsewhere, the first is "
+            f"{both[0]}",
+            "correct the patient or source column: keys of two hospitals may coincide without being one patient",
+        )
+    parts: dict[str, list[Sample]] = {name: [] for name in PART_NAMES}
+    parts["train"], parts["test"] = rest, test
+    return parts, [], [f"test all images from '{source}', which nothing else has"]
 
 
 def _draw(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:

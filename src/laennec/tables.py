@@ -18,7 +18,7 @@ import csv
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -143,8 +143,19 @@ class Growing:
         os.fsync(self._log.fileno())
         self._noted = time.monotonic()
 
-    def finish(self) -> list[tuple[str, str, str]]:
+    def column(self, name: str) -> Iterator[str]:
+        """The cells of one column so far, as they were written."""
+        self._table.flush()
+        at = list(self.columns).index(name)
+        rows = _read(self._part)
+        next(rows)
+        return (row[at] for row in rows)
+
+    def finish(self, fill: Callable[[list[str]], Sequence[Any]] | None = None) -> list[tuple[str, str, str]]:
         """Put the final files in their places. Returns the refused: name, code, reason.
+
+        Args:
+            fill: what becomes of each row, given as it was written: for columns that rest on all rows.
 
         Raises:
             StorageFull: the device has no room; run again, it goes on from here.
@@ -162,16 +173,26 @@ class Growing:
             else:
                 self.refused_table.unlink(missing_ok=True)
             if self._parquet:
-                self._to_parquet()
+                self._to_parquet(fill or list)
                 self._part.unlink()
-            else:
+            elif fill is None:
                 self._part.replace(self.out)
+            else:
+                self._to_csv(fill)
+                self._part.unlink()
             self._refused.unlink()
             self._log.close()
             self._journal.unlink()
         return refused
 
-    def _to_parquet(self) -> None:
+    def _to_csv(self, fill: Callable[[list[str]], Sequence[Any]]) -> None:
+        rows = _read(self._part)
+        with storage.replacing(self.out) as part, _text(part, "w") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(next(rows))
+            writer.writerows(fill(row) for row in rows)
+
+    def _to_parquet(self, fill: Callable[[list[str]], Sequence[Any]]) -> None:
         import pyarrow
         from pyarrow import parquet
 
@@ -181,7 +202,7 @@ class Growing:
             rows = _read(self._part)
             next(rows)
             for group in _groups(rows, _GROUP):
-                cells = zip(*group, strict=True) if group else ([] for _ in self.columns)
+                cells = zip(*map(fill, group), strict=True) if group else ([] for _ in self.columns)
                 typed = [
                     [None if kind is float and cell == "" else kind(cell) for cell in column]
                     for kind, column in zip(self.columns.values(), cells, strict=True)

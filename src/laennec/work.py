@@ -35,13 +35,17 @@ class Targets(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What a deployed network answers: ``probabilities [n, labels]``, ``masks uint8 [n, size, size]``, or None."""
+    """What a deployed network answers, or None: ``probabilities [n, labels]``, ``masks uint8 [n, size, size]``, and
+    where they were asked for ``features [n, d]`` and ``maps [n, h, w]``; see `laennec.outputs.Outputs`.
+    """
 
     probabilities: torch.Tensor | None = None
     masks: torch.Tensor | None = None
+    features: torch.Tensor | None = None
+    maps: torch.Tensor | None = None
 
     def tensors(self) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        """The answers there are: one tensor, or several in the order of `Work.outputs`."""
+        """The answers there are: one tensor, or several in the order of `Work.outputs`, auxiliary ones last."""
         there = tuple(one for one in self if one is not None)
         return there[0] if len(there) == 1 else there
 

@@ -13,7 +13,7 @@ A member is a module with:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 class Session(Protocol):
     """A model loaded and ready. One session is used by one thread at a time."""
 
-    def run(self, pixels: np.ndarray) -> Outputs:
-        """Answers for ``uint8 [n, 1, size, size]``, n >= 1."""
+    def run(self, pixels: np.ndarray, also: Sequence[str] = ()) -> Outputs:
+        """Answers for ``uint8 [n, 1, size, size]``, n >= 1; with them those auxiliary ones of `also` that the model has
+        (`laennec.outputs.AUXILIARY`), which cost nothing where they are not asked for.
+        """
 
 
 class Backend(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from laennec import graphs
@@ -56,11 +56,13 @@ def start(card: Card, files: Mapping[str, bytes], threads: int) -> Session:
         raise UntrustedBundle(
             f"the input or output of {graphs.GRAPH} is not what the card says", "export the model again"
         )
-    names = [one.name for one in outputs]
+    how = onnxruntime.RunOptions()
+    how.only_execute_path_to_fetches = True  # what was not asked for is not computed
 
     class Graph:
-        def run(self, pixels: np.ndarray) -> Outputs:
-            given = session.run(names, {inputs[0].name: pixels})
+        def run(self, pixels: np.ndarray, also: Sequence[str] = ()) -> Outputs:
+            names = graphs.asked(card, also)
+            given = session.run(names, {inputs[0].name: pixels}, how if card.auxiliary else None)
             return graphs.outputs_of(dict(zip(names, given, strict=True)), len(pixels))
 
     return Graph()

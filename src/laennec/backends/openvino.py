@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ def start(card: Card, files: Mapping[str, bytes], threads: int) -> Session:
     if graphs.GRAPH not in files:
         raise UntrustedBundle(f"the bundle is for openvino but holds no {graphs.GRAPH}", "make the bundle again")
     compiler = _Compiler(card, files[graphs.GRAPH], threads)
-    compiler.of(1)  # a graph that cannot be run is refused now, not at the first image
+    compiler.of(1, card.outputs)  # a graph that cannot be run is refused now, not at the first image
     return compiler
 
 
@@ -98,18 +98,19 @@ class _Compiler:
             "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1,
             "INFERENCE_PRECISION_HINT": _COMPUTED_IN[card.precision],
         }
-        self._requests: OrderedDict[int, Any] = OrderedDict()
+        self._requests: OrderedDict[tuple[int, tuple[str, ...]], Any] = OrderedDict()
 
-    def of(self, images: int) -> Any:
-        """The request for batches of so many images."""
-        if images not in self._requests:
-            self._requests[images] = self._compiled(images).create_infer_request()
+    def of(self, images: int, names: tuple[str, ...]) -> Any:
+        """The request for batches of so many images, that computes the outputs named and no others."""
+        key = (images, names)
+        if key not in self._requests:
+            self._requests[key] = self._compiled(images, names).create_infer_request()
             if len(self._requests) > _KEPT:
                 self._requests.popitem(last=False)
-        self._requests.move_to_end(images)
-        return self._requests[images]
+        self._requests.move_to_end(key)
+        return self._requests[key]
 
-    def _compiled(self, images: int) -> Any:
+    def _compiled(self, images: int, names: tuple[str, ...]) -> Any:
         wanted = graphs.interface(self._card)
         size = self._card.preprocess.size
         try:
@@ -117,11 +118,16 @@ class _Compiler:
             frontend = self._openvino.frontend.FrontEndManager().load_by_framework("onnx")
             model = frontend.convert(frontend.load(io.BytesIO(self._graph)))
             model.reshape([images, 1, size, size])
+            # so that what was not asked for is not computed
+            for one in model.get_results() if self._card.auxiliary else ():
+                if not one.input_value(0).get_names().intersection(names):
+                    model.remove_result(one)
             compiled = self._core.compile_model(model, "CPU", self._settings)
         except Exception as error:  # whatever openvino raises, it will not run this graph
             raise UntrustedBundle(f"{graphs.GRAPH} is refused by openvino", "export the model again") from error
         kinds = {"uint8": self._openvino.Type.u8, "float": self._openvino.Type.f32}
         found = [(list(one.shape), one.element_type) for one in (*compiled.inputs, *compiled.outputs)]
+        wanted = [wanted[0], *(one for one in wanted[1:] if one.name in names)]
         fits = found == [([images, *one.shape], kinds[one.onnx]) for one in wanted]
         # fused with what reads it, an input may have lost its name; the outputs keep theirs
         fits = fits and all(w.name in one.get_names() for w, one in zip(wanted[1:], compiled.outputs, strict=True))
@@ -131,17 +137,18 @@ class _Compiler:
             )
         return compiled
 
-    def run(self, pixels: np.ndarray) -> Outputs:
-        answers = [self._batch(pixels[at : at + _LARGEST]) for at in range(0, len(pixels), _LARGEST)]
+    def run(self, pixels: np.ndarray, also: Sequence[str] = ()) -> Outputs:
+        names = graphs.asked(self._card, also)
+        answers = [self._batch(pixels[at : at + _LARGEST], names) for at in range(0, len(pixels), _LARGEST)]
         return answers[0] if len(answers) == 1 else Outputs.joined(answers)
 
-    def _batch(self, pixels: np.ndarray) -> Outputs:
+    def _batch(self, pixels: np.ndarray, names: tuple[str, ...]) -> Outputs:
         whole = 1 << (len(pixels) - 1).bit_length()
         if whole > len(pixels):
             filled = np.zeros((whole, *pixels.shape[1:]), dtype=pixels.dtype)
             filled[: len(pixels)] = pixels
         else:
             filled = pixels
-        given = self.of(whole).infer([np.ascontiguousarray(filled)])
-        named = {name: given[place][: len(pixels)].copy() for place, name in enumerate(self._card.outputs)}
+        given = self.of(whole, names).infer([np.ascontiguousarray(filled)])
+        named = {name: given[place][: len(pixels)].copy() for place, name in enumerate(names)}
         return graphs.outputs_of(named, len(pixels))

@@ -7,7 +7,7 @@ when loaded. A quarter of the size, and no faster.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,19 +48,19 @@ def start(card: Card, files: Mapping[str, bytes], threads: int) -> Session:
     if card.precision == "int8":
         files = {name: _restored(data) if name.endswith(".safetensors") else data for name, data in files.items()}
     network = load_deployed(card, files).to(memory_format=torch.channels_last)
-    threads, names = threads or os.cpu_count() or 1, card.outputs
+    threads = threads or os.cpu_count() or 1
 
     class Eager:
-        def run(self, pixels: np.ndarray) -> Outputs:
+        def run(self, pixels: np.ndarray, also: Sequence[str] = ()) -> Outputs:
             before = torch.get_num_threads()
             torch.set_num_threads(threads)
             try:
                 with torch.inference_mode():
-                    given = network(torch.from_numpy(pixels))
+                    given = network.answer(torch.from_numpy(pixels).float() / 255.0, also)
             finally:
                 torch.set_num_threads(before)
-            tensors = (given,) if isinstance(given, torch.Tensor) else given
-            return graphs.outputs_of({n: t.numpy() for n, t in zip(names, tensors, strict=True)}, len(pixels))
+            named = {name: tensor.numpy() for name, tensor in given._asdict().items() if tensor is not None}
+            return graphs.outputs_of(named, len(pixels))
 
     return Eager()
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from laennec.cli import compress, cost, data, line, look, search, studies
+from laennec.cli import compress, cost, data, explain, line, look, search, studies, trust
 from laennec.errors import LaennecError
 from laennec.version import VERSION
 
@@ -32,9 +32,11 @@ line.add_to(app)
 compress.add_to(app)
 cost.add_to(app)
 look.add_to(app)
+explain.add_to(app)
 data.add_to(app)
 studies.add_to(app)
 search.add_to(app)
+trust.add_to(app)
 
 
 def _version(wanted: bool) -> None:

@@ -80,6 +80,9 @@ def evaluate(
     options: Annotated[
         list[str] | None, typer.Option("--set", help="An option of that data set: key=value, as in [data] of a recipe.")
     ] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Take that set though it shares images with the training's; it is told.")
+    ] = False,
     track: Annotated[
         list[str] | None, typer.Option("--track", help="The trackers of the training, to tell them of the report.")
     ] = None,
@@ -96,7 +99,9 @@ def evaluate(
         raise UsageError("--set is for the data set of --on", "name it: --on pairs --set masks=lung_masks")
     other = data_of(on, [*([f"root={root}"] if root else []), *(options or [])]) if on else None
     own_root = None if on else root
-    report = run(bundle, split, root=own_root, on=other, language=language_of(lang), trackers=track or [])
+    report = run(
+        bundle, split, root=own_root, on=other, shared=shared, language=language_of(lang), trackers=track or []
+    )
     show(report.model_dump(mode="json") if as_json else page.report_text(report))
 
 

@@ -12,6 +12,7 @@ from laennec.errors import UsageError
 
 if TYPE_CHECKING:
     from laennec.bundle import Bundle
+    from laennec.card import Card
     from laennec.predictor import Gate
 
 _Bundle = Annotated[Path, typer.Argument(help="Folder of a bundle.")]
@@ -20,6 +21,11 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instea
 _Gate = Annotated[
     str, typer.Option(help="Is it a chest radiograph at all? off: not asked; tell: say the doubt; refuse.")
 ]
+_Prevalence = "Share of patients here who have the finding: tells each score at it; the decision does not follow."
+_REFERRED = (
+    "refer: a person should decide. uncertain: the labels that stay possible are not the answer alone; unlike: the "
+    "image is unlike those the model learned from."
+)
 _Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")]
 
 
@@ -41,12 +47,13 @@ def predict(
         Path | None,
         typer.Option(help="Folder for masks and overlays as PNG, and Segmentations of DICOM files, where it segments."),
     ] = None,
+    prevalence: Annotated[float | None, typer.Option(help=_Prevalence)] = None,
 ) -> int:
     """Answer for some images. Exit code 3 if any could not be read."""
     from laennec.predictor import open as open_predictor
     from laennec.results import Refused
 
-    predictor = open_predictor(bundle, at, threads, gate_of(gate))
+    predictor = open_predictor(bundle, at, threads, gate_of(gate), prevalence)
     card = predictor.bundle.card
     if out is not None and not card.segments:
         raise UsageError(
@@ -63,7 +70,7 @@ def predict(
             json.dumps([row | more for row, more in zip(rows, written, strict=True)], indent=2, ensure_ascii=False)
         )
     else:
-        _table(answers, card.classifies, card.segments)
+        _table(answers, card, prevalence)
     for item in refused:
         typer.echo(f"refused: {item.id}: {item.reason}", err=True)
     lost = [row["not_written"] for row in written if "not_written" in row]
@@ -80,23 +87,39 @@ def score(
     threads: _Threads = 0,
     batch: Annotated[int, typer.Option(min=1, help="Images the model is given at a time.")] = 16,
     gate: _Gate = "off",
+    prevalence: Annotated[
+        str, typer.Option(help=f"{_Prevalence} estimate finds it from the images scored, by EM.")
+    ] = "",
 ) -> int:
     """Score a folder into a table. Unreadable files are listed beside it; exit code 3 if there are any.
 
     Cut short, it goes on where it stopped when it is run again.
     """
     from laennec.predictor import open as open_predictor
+    from laennec.scoring import ESTIMATE
     from laennec.scoring import score as run
 
-    scored = run(open_predictor(bundle, at, threads, gate_of(gate)), folder, out, batch)
+    estimate = prevalence == ESTIMATE
+    stated = None if estimate or not prevalence else _share(prevalence)
+    predictor = open_predictor(bundle, at, threads, gate_of(gate), stated)
+    scored = run(predictor, folder, out, batch, estimate=estimate)
     typer.echo(
         f"scored:  {scored.images} images -> {scored.table} ({scored.seconds:.1f} s, {scored.rate:.0f} images/s)"
     )
+    if scored.prevalence is not None:
+        typer.echo(f"prevalence: {scored.prevalence.text()}, estimated from {scored.prevalence.n} images")
     if scored.refused:
         typer.echo(f"refused: {len(scored.refused)} files -> {scored.refused_table}")
         for item in scored.refused[:5]:
             typer.echo(f"refused: {item.id}: {item.reason}", err=True)
     return 3 if scored.refused else 0
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError(f"'{text}' is no prevalence", "give a share such as 0.05, or estimate") from error
 
 
 def gate_of(gate: str) -> Gate:
@@ -160,30 +183,39 @@ def _outlined(bundle: Bundle, files: list[Path], answers: list[Any], out: Path) 
     return rows
 
 
-def _table(answers: list[Any], classifies: bool, segments: bool) -> None:
+def _table(answers: list[Any], card: Card, prevalence: float | None) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from laennec.results import Refused
 
-    decided = ("answer", "positive", "score", "threshold") if classifies else ()
-    outlined = ("right", "left", "lungs") if segments else ()
+    decided = ("answer", "positive", "score", "threshold") if card.classifies else ()
+    adapted = (f"at {prevalence:.3g}",) if prevalence is not None else ()
+    referred = ("refer",) if card.abstention is not None or card.novelty is not None else ()
+    outlined = ("right", "left", "lungs") if card.segments else ()
     table = Table()
-    for name in ("file", *decided, *outlined, "ms"):
-        table.add_column(name, justify="left" if name in {"file", "answer", "positive"} else "right")
+    for name in ("file", *decided, *adapted, *referred, *outlined, "ms"):
+        table.add_column(name, justify="left" if name in {"file", "answer", "positive", *referred} else "right")
     for a in answers:
         if isinstance(a, Refused):
             table.add_row(escape(Path(a.id).name), f"refused: {a.code}")
             continue
         row = [escape(Path(a.id).name)]
-        if classifies:
+        if card.classifies:
             row += [escape(a.label or "none"), "yes" if a.positive else "no", f"{a.score:.4f}", f"{a.threshold:.4f}"]
-        if segments:
+        row += [f"{a.adapted.probability:.4f}"] if adapted else []
+        if referred:
+            row.append(", ".join(a.refer_because) or "no")
+        if card.segments:
             row += [_area(lung) for lung in (a.lungs.right, a.lungs.left, a.lungs)]
         table.add_row(*row, f"{a.milliseconds:.0f}")
     Console().print(table)
+    if any(getattr(a, "refer", False) for a in answers):
+        typer.echo(_REFERRED)
     for a in answers:
+        if "uncertain" in getattr(a, "refer_because", ()):
+            typer.echo(f"possible: {Path(a.id).name}: {', '.join(name or 'none' for name in a.possible) or 'no label'}")
         if getattr(a, "doubt", ""):
             typer.echo(f"doubt: {Path(a.id).name} may be no chest radiograph: {a.doubt}")
         elif getattr(a, "lungs", None) is not None and a.lungs.doubt:

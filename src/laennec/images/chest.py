@@ -156,6 +156,22 @@ def figures(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> ND
     return np.concatenate([np.array(plain, np.float32), uneven, folded.ravel()]).astype(np.float32)
 
 
+def _far(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.clip((figures(probabilities, levels) - _CENTRE) / _SPREAD, -FAR, FAR).astype(np.float32)
+
+
+def plausibility(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> float:
+    """How much a picture looks like a chest radiograph: log odds against other pictures, above 0 for one.
+
+    Args:
+        probabilities: ``float32 [64, 64]``, what the lung locator says of the picture.
+        levels: ``uint8 [64, 64]``, what it was said of (`lungs.squeezed`).
+    """
+    if float(probabilities.mean()) < LEAST:
+        return -float("inf")
+    return float((_far(probabilities, levels) * _WEIGHT).sum()) + _OFFSET
+
+
 def doubt_of(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> str:
     """Why a picture is no chest radiograph, in a few plain words; empty where it is one.
 
@@ -165,7 +181,7 @@ def doubt_of(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> s
     """
     if float(probabilities.mean()) < LEAST:
         return _REASONS[0][0]
-    far = np.clip((figures(probabilities, levels) - _CENTRE) / _SPREAD, -FAR, FAR)
+    far = _far(probabilities, levels)
     if np.abs(far[_PLACED]).max() > _MOST:
         return _REASONS[0][0]
     votes = far * _WEIGHT

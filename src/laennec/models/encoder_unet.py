@@ -82,9 +82,12 @@ def build(options: Options, channels: int, size: int, start: bool = True) -> tup
             super().__init__()
             self.encoder, self.decoder = encoder, decoder
 
+        def deep(self, x: torch.Tensor) -> torch.Tensor:
+            last: torch.Tensor = self.encoder(x)[-1]
+            return last
+
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            vector: torch.Tensor = self.encoder(x)[-1].mean((2, 3))
-            return vector
+            return self.deep(x).mean((2, 3))
 
         def maps(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             levels = self.encoder(x)

@@ -1,12 +1,13 @@
-"""Reports, audits, comparisons, costs, studies, data sets: self-contained pages in two languages, and terminal tables."""
+"""Reports, audits, comparisons, costs, studies, data sets: pages in two languages, and terminal tables."""
 
 from __future__ import annotations
 
-from laennec.page.clearance import clearance_text
 from laennec.page.audit import audit_page, audit_text, suspects_pictured
+from laennec.page.clearance import clearance_text
 from laennec.page.comparison import comparison_page, comparison_text
 from laennec.page.cost import cost_text
 from laennec.page.data import exploration_page, exploration_text
+from laennec.page.documents import as_markdown, data_sheet, model_card
 from laennec.page.html import report_page
 from laennec.page.segmentation import pictured
 from laennec.page.study import study_page, study_text
@@ -15,14 +16,17 @@ from laennec.page.voice import Language
 
 __all__ = [
     "Language",
+    "as_markdown",
     "audit_page",
     "audit_text",
     "clearance_text",
     "comparison_page",
     "comparison_text",
     "cost_text",
+    "data_sheet",
     "exploration_page",
     "exploration_text",
+    "model_card",
     "pictured",
     "report_page",
     "report_text",

@@ -14,9 +14,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from laennec import plots
+from laennec.card import Card
+from laennec.checks import Audit
+from laennec.costs import Cost
 from laennec.decisions import outcomes
 from laennec.errors import extra
 from laennec.estimates import Estimate
+from laennec.page.report_parts import parts
 from laennec.page.segmentation import lungs_body, lungs_charts
 from laennec.page.voice import LANGUAGES, Language, Voice
 from laennec.results import Epoch, Mistake, Report
@@ -136,13 +140,18 @@ def _report_figures(report: Report, history: Sequence[Epoch], voice: Voice) -> d
     return figures
 
 
-def _decisions(report: Report, thumbnails: Mapping[str, bytes]) -> dict[str, Any]:
+def _decisions(report: Report, thumbnails: Mapping[str, bytes], maps: Mapping[str, bytes]) -> dict[str, Any]:
     """What the page's part about decisions is made of; empty for a report without an operating point."""
     if report.operating_point is None:
         return {}
     errors: list[dict[str, Any]] = [{"mistake": mistake, "kind": _kind(mistake, report)} for mistake in report.mistakes]
     errors.sort(key=lambda row: (_KINDS.index(row["kind"]), -row["mistake"].certainty))
-    shown = [row | {"picture": picture_uri(thumbnails.get(row["mistake"].id))} for row in errors]
+    shown = [
+        row | {"picture": picture_uri(thumbnails.get(key)), "map": picture_uri(maps.get(key))}
+        for row in errors
+        for key in (row["mistake"].id,)
+    ]
+    picked = _picked([row for row in shown if row["picture"]])
     hits, missed, alarms, cleared = outcomes(report.scores, report.truths, report.threshold)
     return {
         "shares": SHARES,
@@ -152,7 +161,8 @@ def _decisions(report: Report, thumbnails: Mapping[str, bytes]) -> dict[str, Any
         "cleared": cleared,
         "elsewhere": _elsewhere(report),
         "errors": errors[:LISTED],
-        "shown": _picked([row for row in shown if row["picture"]]),
+        "shown": picked,
+        "mapped": any(row["map"] for row in picked),
         "absent": Estimate(value=None, n=0),
     }
 
@@ -163,6 +173,10 @@ def report_page(
     history: Sequence[Epoch] = (),
     thumbnails: Mapping[str, bytes] | None = None,
     panels: Mapping[str, bytes] | None = None,
+    maps: Mapping[str, bytes] | None = None,
+    card: Card | None = None,
+    audits: Sequence[Audit] = (),
+    cost: Cost | None = None,
     language: Language = "en",
 ) -> str:
     """A report as one HTML page, in English and French, that needs nothing else.
@@ -173,16 +187,21 @@ def report_page(
             `PICTURES` are shown: missed findings first, then false alarms, each by falling certainty.
         panels: sample id to a PNG of `overlays.panels`, for the pictures of outlined lungs. Those that
             `laennec.page.pictured` names are shown.
+        maps: sample id to a PNG of the picture with what raised its score laid over it, shown beside its thumbnail.
+        card: of the bundle judged: intended use, data, thresholds by name, cost of training, provenance.
+        audits: of this model (told by its digest) and of these data; others are left out.
+        cost: of this bundle; another's is left out.
         language: the one shown first; the page's switch shows the other.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
-    decisions = _decisions(report, thumbnails or {})
+    decisions = _decisions(report, thumbnails or {}, maps or {})
     bodies = {}
     for lang in LANGUAGES:
         voice = Voice(lang)
-        bodies[lang] = decisions | {
+        bodies[lang] = decisions | parts(report, card, audits, cost, voice)
+        bodies[lang] |= {
             "report": report,
             "figures": _report_figures(report, history, voice),
             "lungs": lungs_body(report, panels or {}, voice),

@@ -1,20 +1,25 @@
 """Every sentence of the pages, in English and in French.
 
 One table: key to (English, French). ``{name}`` is filled in, escaped; ``<strong>`` is the only markup. Keys that begin
-with ``plot.`` are the texts of `laennec.plots`; those of the page about a comparison stand in `comparison_words`,
-about a data set in `data_words`, about a study in `study_words`, about outlined lungs in `segmentation_words`.
+with ``plot.`` are the texts of `laennec.plots`; those of the page about an audit stand in `audit_words`,
+about a comparison in `comparison_words`, about a data set in `data_words`, about a study in `study_words`, about
+outlined lungs in `segmentation_words`, about what a report says beside its figures in `report_words`.
 """
 
 from __future__ import annotations
 
+from laennec.page.audit_words import AUDIT_WORDS
 from laennec.page.comparison_words import COMPARISON_WORDS
 from laennec.page.data_words import DATA_WORDS
+from laennec.page.report_words import REPORT_WORDS
 from laennec.page.segmentation_words import SEGMENTATION_WORDS
 from laennec.page.study_words import STUDY_WORDS
 
 WORDS: dict[str, tuple[str, str]] = {
+    **AUDIT_WORDS,
     **COMPARISON_WORDS,
     **DATA_WORDS,
+    **REPORT_WORDS,
     **SEGMENTATION_WORDS,
     **STUDY_WORDS,
     "research": (
@@ -29,6 +34,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "part.val": ("validation", "de validation"),
     "part.test": ("test", "de test"),
     "part.external": ("external", "externe"),
+    "part.shared": ("shared, not external", "partagée, non externe"),
     "images": ("images", "images"),
     "count": ("Images", "Images"),
     "patients": ("patients", "patients"),

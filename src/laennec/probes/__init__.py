@@ -12,19 +12,20 @@ raises costs its own check: `laennec.probing` writes down why.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from laennec import decisions, images
+from laennec import decisions, images, intervals
 from laennec.card import Card
 from laennec.checks import Outcome
+from laennec.estimates import Estimate
 from laennec.outputs import Outputs
 from laennec.samples import Sample
-from laennec.wording import Text
+from laennec.wording import Text, tell
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,31 @@ class Case:
         rows = [found.pixels[row_of[s.id]] if s.id in row_of else nothing for s in self.samples]
         return np.stack(rows) >= 128 if rows else np.zeros((0, *nothing.shape), np.bool_)
 
+    @property
+    def threshold(self) -> float:
+        """Of the operating point the model decides at, as it was frozen."""
+        return self.card.operating_point.threshold
+
+    def take(self, rows: NDArray[np.intp]) -> Case:
+        """The case of some of its images, by their places ``[m]``."""
+        samples = tuple(self.samples[row] for row in rows)
+        some = replace(self, samples=samples, pixels=self.pixels[rows], given=self.given[rows])
+        if "lungs" in self.__dict__:
+            some.__dict__["lungs"] = self.lungs[rows]
+        return some
+
+    def drawn(self, most: int) -> Case:
+        """The case of at most about `most` images: whole patients as the seed draws them, in the order they have here.
+
+        All of it where it has no more than that. The last patient drawn may bring a few images beyond.
+        """
+        if len(self.samples) <= most:
+            return self
+        _, owner, count = np.unique(np.array(self.patients), return_inverse=True, return_counts=True)
+        order = np.random.default_rng([self.seed, 7]).permutation(len(count))
+        enough = int(np.searchsorted(count[order].cumsum(), most)) + 1
+        return self.take(np.flatnonzero(np.isin(owner, order[:enough])))
+
 
 class ProbeMember(Protocol):
     """What every member of the family offers."""
@@ -86,3 +112,30 @@ class ProbeMember(Protocol):
 
     def probe(self, case: Case) -> Outcome:
         """Ask."""
+
+
+def rates(truth: NDArray[np.float64], score: NDArray[np.float64], threshold: float) -> tuple[Estimate, Estimate]:
+    """Sensitivity and specificity at a threshold with Wilson's intervals; images of unknown truth (NaN) do not count.
+
+    Args:
+        truth: ``[n]`` 1, 0 or NaN.
+        score: ``[n]``; at or above the threshold an image is called positive.
+    """
+    called, sick, well = score >= threshold, truth == 1, truth == 0
+    return (
+        intervals.wilson(int((called & sick).sum()), int(sick.sum())),
+        intervals.wilson(int((~called & well).sum()), int(well.sum())),
+    )
+
+
+def written(estimate: Estimate, digits: int = 3) -> Text:
+    """A figure with its interval for a sentence: ``0.953 [0.937, 0.969]``."""
+    if estimate.value is None:
+        return Text(en="not known", fr="inconnue")
+    number = f"{{v:.{digits}f}}"
+    if estimate.low is None or estimate.high is None:
+        return tell(number, number, v=estimate.value)
+    low, high = f"{{a:.{digits}f}}", f"{{b:.{digits}f}}"
+    return tell(
+        f"{number} [{low}, {high}]", f"{number} [{low} ; {high}]", v=estimate.value, a=estimate.low, b=estimate.high
+    )

@@ -1,0 +1,273 @@
+"""A report beside its figures, and the documents made of it: from the card, the report and audits, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+
+from laennec.card import Architecture, Card, DataSeen, FileSeal, TrainingSeen
+from laennec.checks import Audit
+from laennec.costs import Cost, Timing
+from laennec.estimates import Estimate
+from laennec.intervals import wilson
+from laennec.labels import LabelSet
+from laennec.page import as_markdown, data_sheet, model_card, report_page
+from laennec.page.documents import STATED, at, sources
+from laennec.page.report_parts import duration, parts
+from laennec.page.voice import Voice
+from laennec.preprocess import Preprocess
+from laennec.results import OperatingPoint, Report
+from laennec.sections import Head
+from laennec.trust import Abstained
+from test_audit_page import made_audit, made_check, tongue
+from test_page import DIGEST, EVIL, Parsed, made_report, thumbnail
+
+POINTS = {
+    rule: OperatingPoint(
+        rule=rule, threshold=at_, sensitivity=0.95, specificity=0.9, n=40, split_digest=DIGEST, model_digest=DIGEST
+    )
+    for rule, at_ in (("balanced", 0.5), ("rule_out", 0.35), ("rule_in", 0.65))
+}  # fmt: skip
+
+
+def made_card(**changes: Any) -> Card:
+    told: dict[str, Any] = {
+        "name": "a-model", "task": "classify", "parent": "cd" * 32,
+        "labels": LabelSet(names=("normal", "pneumonia"), positive=("pneumonia",)),
+        "preprocess": Preprocess(size=128), "backend": "onnxruntime", "precision": "int8",
+        "model": Architecture(name="cnn", options={}, head=Head()), "parameters": 918051, "starting_weights": "random",
+        "operating_points": POINTS, "decision": "balanced", "recipe": {"name": "<b>tiny</b>", "seed": 7},
+        "data": DataSeen(
+            collection="a set", collection_digest=DIGEST, licence="CC BY 4.0", citation="a paper",
+            notes=("children of <one> hospital",), split_digest=DIGEST, split_how="by patient",
+            images={"train": 4432, "val": 784, "test": 60}, patients={"train": 3106, "val": 548, "test": 30},
+            files={"train": DIGEST, "val": DIGEST, "test": DIGEST},
+        ),
+        "training": TrainingSeen(
+            epochs=6, kept_epoch=5, seconds=422.7, hardware="a machine", threads=2, validation={"auroc": 0.99}
+        ),
+        "made": "2025-01-01", "laennec": "0.0.0", "files": {"model.onnx": FileSeal(sha256=DIGEST, bytes=3694556)},
+    }  # fmt: skip
+    return Card(**(told | changes))
+
+
+COST = Cost(
+    parameters=918051, name="a-model", bundle_digest=DIGEST, backend="onnxruntime", precision="int8", megabytes=3.69,
+    timings=(
+        Timing(
+            backend="onnxruntime", precision="int8", threads=2, batch=1, milliseconds=4.17, milliseconds_p95=5.29,
+            images_per_second=239.8,
+        ),
+    ),
+    batch=16, threads=2, hardware="a machine", made="2025", laennec="0.0.0",
+)  # fmt: skip
+ALONE = LabelSet(names=("a", "b"), exclusive=False, positive=("a",))
+REFERRED = Abstained(
+    asked=0.95, covered={"normal": Estimate(value=0.937, low=0.9, high=0.96, n=30, method="wilson")},
+    referred=Estimate(value=0.117, low=0.1, high=0.14, n=60), uncertain=Estimate(value=0.1, n=60),
+    unlike=Estimate(value=0.033, n=60), sizes={1: 50, 2: 10}, error=Estimate(value=0.041, n=50),
+    error_all=Estimate(value=0.083, n=60), error_referred=Estimate(value=0.3, n=10),
+    risk_coverage=((0.5, 0.01), (1.0, 0.083)), aurc=Estimate(value=0.02, n=60),
+)  # fmt: skip
+AUDITS = (
+    made_audit("model", part="val"),
+    made_audit("data", collection_digest=DIGEST),
+    made_audit("model", bundle_digest="ee" * 32, part="test", checks=(made_check("stranger", "fail"),)),
+)
+
+
+@cache
+def page(full: bool = True) -> str:
+    if not full:
+        return report_page(made_report(), card=made_card())
+    return report_page(
+        made_report(abstention=REFERRED), card=made_card(), audits=AUDITS, cost=COST, thumbnails={EVIL: thumbnail()},
+        maps={EVIL: thumbnail()}, language="fr",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_page_keeps_the_rules_of_all_pages(full: bool) -> None:
+    parsed = Parsed(page(full))
+    assert not {tag for tag, _ in parsed.tags} & {"script", "link", "iframe", "object", "embed", "base", "form", "i"}
+    for tag, attributes in parsed.tags:
+        assert "style" not in attributes, tag
+        for name in ("src", "href", "xlink:href"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/png;base64,")), tag
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:url\(#|href="#)([^)"]+)', page(full))) <= set(ids)
+    assert all(cell.get("scope") in ("row", "col") for cell in parsed.all("th"))
+
+
+@pytest.mark.parametrize(
+    ("lang", "order"),
+    [
+        (
+            "en",
+            "What it is for, and not for|What this means|Operating points|Figures|The most certain errors|All figures|"
+            "Predictive values by prevalence|When it asks a person|Subgroups, shortcuts and robustness|The data|"
+            "Cost and energy|Where it comes from",
+        ),
+        (
+            "fr",
+            "À quoi il sert, et à quoi il ne sert pas|Ce que cela veut dire|Seuils de décision au choix|Graphiques|"
+            "Les erreurs les plus assurées|Tous les résultats|Valeurs prédictives selon la prévalence|"
+            "Quand il s’en remet à une personne|Sous-groupes, raccourcis et robustesse|Les données|Coût et énergie|"
+            "Provenance",
+        ),
+    ],
+)
+def test_parts_follow_one_another(lang: str, order: str) -> None:
+    half = page().split('<div class="tongue" lang="fr">')[lang == "fr"]
+    heads = [re.sub(r"<[^>]*>", "", head) for head in re.findall(r"<h[23][^>]*>(.*?)</h[23]>", half)]
+    place = 0
+    for name in order.split("|"):
+        place = heads.index(name, place)
+
+
+def test_every_operating_point_is_judged_on_these_images() -> None:
+    report, card = made_report(), made_card()
+    rows = {row["rule"]: row for row in parts(report, card, (), None, Voice("en"))["points"]}
+    assert list(rows) == ["rule_out", "balanced", "rule_in"]
+    for rule, row in rows.items():
+        with_it = [report.scores[key] for key, truth in report.truths.items() if truth]
+        hits = sum(score >= POINTS[rule].threshold for score in with_it)
+        assert row["sensitivity"] == wilson(hits, len(with_it))
+        assert row["missed"] == len(with_it) - hits
+    assert rows["balanced"]["here"] and not rows["rule_in"]["here"]
+    assert rows["rule_out"]["sensitivity"].value >= rows["rule_in"]["sensitivity"].value
+    other = {"balanced": POINTS["balanced"].model_copy(update={"model_digest": "00" * 32})}
+    assert parts(report, made_card(operating_points=other), (), None, Voice("en"))["points"] == []
+
+
+def test_what_is_known_is_told_and_what_is_not_is_told_as_such() -> None:
+    full, bare = tongue(page(), "en"), tongue(page(False), "en")
+    for sentence in ("4,432 of 3,106 patients from a set", "children of <one> hospital", "7.0 min", "93.7", "4.17 ms"):
+        assert sentence in full
+    assert "It refers 11.7" in full and "This model refers nobody" in bare
+    assert "shift at length" in full and "stranger" not in full
+    assert "Not measured: whether it does worse in some groups" in bare
+    assert "No audit of these data lies with the model" in bare
+    assert "Time of one image not measured" in bare
+    assert "cd" * 32 in full and "918,051 parameters, 3.69 MB" in full
+    assert "<b>tiny</b>" in full  # the recipe, as text
+    assert tongue(page(), "fr").count("Non mesuré") == 0
+    assert len(Parsed(page()).all("img")) == 4  # picture and map, in both languages
+
+
+@pytest.mark.parametrize(
+    ("changes", "part", "sentence", "missing"),
+    [
+        ({}, "test", "this report measures it within a set only", "unlike both"),
+        ({}, "external", "unlike both a set and a set", "within a set only"),
+        ({"labels": ALONE}, "test", "of others it says nothing", "knows no other"),
+        ({"task": "segment"}, "test", "Outlining the lungs", "Telling whether"),
+    ],
+)  # fmt: skip
+def test_use_is_read_from_card_and_report(changes: dict[str, Any], part: str, sentence: str, missing: str) -> None:
+    found = parts(made_report(part=part), made_card(**changes), (), None, Voice("en"))["use"]
+    text = " ".join(map(str, [*found["for"], *found["not"]]))
+    assert sentence in text
+    assert missing not in text
+    groups = made_audit("model", checks=(made_check("subgroups", "warn"),))
+    assert "age, sex" in text
+    found = parts(made_report(part=part), made_card(**changes), (groups,), None, Voice("en"))["use"]
+    assert "age, sex" not in " ".join(map(str, found["not"]))
+
+
+def test_durations() -> None:
+    assert [duration(s, Voice("en")) for s in (61.0, 422.7, 9000.0)] == ["61 s", "7.0 min", "2.5 h"]
+
+
+def numbers(value: Any) -> list[float]:
+    if isinstance(value, bool) or value is None:
+        return []
+    if isinstance(value, int | float):
+        return [float(value)]
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [number for one in inside for number in numbers(one)]
+
+
+def documents(report: Report, card: Card, audits: tuple[Audit, ...], cost: Cost | None) -> list[dict[str, Any]]:
+    return [model_card(card, report, audits, cost), data_sheet(card, report, audits)]
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_documents_hold_only_what_stands_in_their_sources(full: bool) -> None:
+    card, audits, cost = made_card(), AUDITS if full else (), COST if full else None
+    report = made_report(abstention=REFERRED) if full else made_report()
+    files = json.loads(json.dumps(sources(card, report, audits, cost)))
+    for document in json.loads(json.dumps(documents(report, card, audits, cost))):
+        seen = 0
+        for section in document["sections"]:
+            assert section["entries"] or section["name"]["en"].startswith("Audits"), section["name"]
+            for entry in section["entries"]:
+                assert entry["name"]["en"].strip() and entry["name"]["fr"].strip()
+                if entry["source"] is None:
+                    assert entry["value"] is None
+                elif entry["source"] == STATED:
+                    assert not re.search(r"\d", "".join(entry["value"].values()))
+                else:
+                    file, _, pointer = entry["source"].partition("#")
+                    assert entry["value"] == at(files, file, pointer), entry
+                    seen += len(numbers(entry["value"]))
+        assert seen >= 10
+    told = str(documents(report, card, audits, cost))
+    assert "stranger" not in told  # of another model
+    for name in report.metrics:
+        assert f"report.json#/metrics/{name}" in told
+
+
+def test_documents_in_markdown() -> None:
+    report, card = made_report(abstention=REFERRED), made_card()
+    for document in documents(report, card, AUDITS, COST):
+        english, french = as_markdown(document), as_markdown(document, "fr")
+        assert english.count("\n## ") == french.count("\n## ") == len(document["sections"])
+        assert english.count("\n| ") == french.count("\n| ")
+        assert "<script" not in english.replace("\\<", "")
+        assert "Research use only" in english and "Réservé à la recherche" in french
+        for line in (line for line in english.splitlines() if line.startswith("|")):
+            assert len(re.findall(r"(?<!\\)\|", line)) == 4, line
+    english = as_markdown(model_card(card, report, (), None))
+    auroc = report.metrics["auroc"]
+    assert f"| AUROC | {auroc.value:.3f} [{auroc.low:.3f}; {auroc.high:.3f}] (n = 60, delong)" in english
+    assert "| Milliseconds for one image | not measured or not stated | – |" in english
+    assert "4 432" in as_markdown(model_card(card, report, (), None), "fr").replace("\u202f", " ")
+
+
+def test_pointers_escape_and_count() -> None:
+    files = {"f": {"a/b": {"~": [1, 2, 3]}}}
+    assert at(files, "f", "/a~1b/~0/2") == 3
+    assert at(files, "f", "/a~1b/~0/#") == 3
+    assert at(files, "f", "/a~1b/~0/3") is None
+    assert at(files, "g", "/a") is None
+
+
+def test_evaluation_leaves_the_documents_beside_the_report(trained: Any) -> None:
+    from laennec.evaluation import audits, evaluate, report_folder
+
+    found = evaluate(trained, "val")
+    folder = report_folder(trained, "val")
+    audit = made_audit("model", bundle_digest=found.bundle_digest)
+    strange = made_audit("model")
+    for name, one in (("audit-val", audit), ("audit-test", strange)):
+        place = folder.parent / name
+        place.mkdir(exist_ok=True)
+        (place / "audit.json").write_text(one.model_dump_json(), encoding="utf-8")
+    try:
+        assert audits(trained) == [audit]
+        evaluate(trained, "val")
+        told = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
+        assert "twins at length" in str(told)
+        assert "twins at length" in tongue((folder / "report.html").read_text(encoding="utf-8"), "en")
+    finally:
+        for name in ("audit-val", "audit-test"):
+            (folder.parent / name / "audit.json").unlink()
+            (folder.parent / name).rmdir()
+    for name in ("model_card", "data_sheet"):
+        assert (folder / f"{name}.md").is_file() and (folder / f"{name}.fr.md").is_file()
