@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from laennec import (
     conformal,
     decisions,
+    explanation,
     hardware,
     images,
     loader,
@@ -32,7 +33,7 @@ from laennec.bundle import Bundle, open_bundle
 from laennec.caution import Caution
 from laennec.checks import Audit
 from laennec.costs import Cost
-from laennec.errors import ImageError, LaennecError
+from laennec.errors import ImageError, LaennecError, UsageError
 from laennec.outputs import FEATURES, Outputs
 from laennec.page import Language
 from laennec.preprocess import Preprocess
@@ -55,6 +56,7 @@ def evaluate(
     root: str | Path | None = None,
     on: Data | None = None,
     shared: bool = False,
+    audited: str | Path | None = None,
     language: Language = "en",
     trackers: Sequence[str] = (),
     experiment: str = "",
@@ -72,6 +74,7 @@ def evaluate(
             with the other set beside it looks at the images.
         shared: judge on a set that is known to share images with what the model learned from; the part is then
             ``shared``, never ``external``, and a note says why.
+        audited: folder of an audit of the data (`laennec.audit_data`), kept with the bundle and told in the report.
         language: of the page when it opens: ``en`` or ``fr``; both are in it.
         trackers: of the training, to be told of the report.
         experiment: as in the training.
@@ -81,6 +84,8 @@ def evaluate(
             is the one the model was trained on, or shares images with what it learned from and `shared` is not said.
     """
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    if audited is not None:
+        _keep_audit(bundle, Path(audited))
     feed = loader.reload(bundle, (split,), root) if on is None else loader.outside(bundle, on, shared)
     part = feed.part(split if on is None else "test")
     given = infer(start(bundle), part, bundle.name, (FEATURES,) if bundle.card.novelty is not None else ())
@@ -91,20 +96,19 @@ def evaluate(
         told = "Not an external test" if standing.external == "no" else "Whether this test is external is not known"
         report = report.model_copy(update={"notes": (*report.notes, f"{told}: {standing.why.en}.")})
     folder = report_folder(bundle, report.place)
-    audited, cost = audits(bundle), _cost(bundle)
+    beside, cost = audits(bundle), _cost(bundle)
     storage.write_json(folder / "report.json", report.model_dump(mode="json"))
-    _documents(
-        folder, page.model_card(bundle.card, report, audited, cost), page.data_sheet(bundle.card, report, audited)
-    )
+    _documents(folder, page.model_card(bundle.card, report, beside, cost), page.data_sheet(bundle.card, report, beside))
     storage.write_bytes(
         folder / "report.html",
         page.report_page(
             report,
             history=history(bundle),
             thumbnails=_thumbnails(part, report.mistakes),
+            maps=explanation.pictured(bundle, _worst(part, report.mistakes), _THUMBNAIL.size),
             panels=_panels(bundle, part, given, report),
             card=bundle.card,
-            audits=audited,
+            audits=beside,
             cost=cost,
             language=language,
         ).encode(),
@@ -147,6 +151,23 @@ def _documents(folder: Path, *documents: dict[str, Any]) -> None:
         storage.write_json(folder / f"{one['kind']}.json", one)
         storage.write_bytes(folder / f"{one['kind']}.md", page.as_markdown(one).encode())
         storage.write_bytes(folder / f"{one['kind']}.fr.md", page.as_markdown(one, "fr").encode())
+
+
+def _keep_audit(bundle: Bundle, folder: Path) -> None:
+    """Put an audit of data beside the bundle. Raises `UsageError` for none, or one of other data."""
+    path = folder / "audit.json"
+    if not path.is_file():
+        raise UsageError(f"there is no audit in {folder}", "make one: laennec data audit RECIPE --out FOLDER")
+    try:
+        audit = Audit.model_validate(storage.read_json(path))
+    except ValidationError as error:
+        raise UsageError(f"{path} is no audit of this version", "make it again: laennec data audit") from error
+    seen = bundle.card.data
+    if audit.of != "data" or audit.collection_digest != seen.collection_digest:
+        raise UsageError(
+            f"{path} is not an audit of the data '{bundle.name}' was made with", "audit the data of its recipe"
+        )
+    storage.write_json(report_folder(bundle, "audit-data") / "audit.json", audit.model_dump(mode="json"))
 
 
 def audits(bundle: Bundle) -> list[Audit]:
@@ -261,14 +282,19 @@ def _thumbnails(part: loader.Part, mistakes: tuple[Mistake, ...]) -> dict[str, b
     """PNG pictures of the most certain errors, by sample id."""
     from PIL import Image
 
-    samples = {s.id: s for s in part.samples}
     pictures = {}
-    for mistake in mistakes[:_PICTURES]:
+    for key, path in _worst(part, mistakes).items():
         try:
-            pixels, _ = images.load(samples[mistake.id].path, _THUMBNAIL)
+            pixels, _ = images.load(path, _THUMBNAIL)
         except ImageError:
             continue
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, "PNG")
-        pictures[mistake.id] = stream.getvalue()
+        pictures[key] = stream.getvalue()
     return pictures
+
+
+def _worst(part: loader.Part, mistakes: tuple[Mistake, ...]) -> dict[str, Path]:
+    """Files of the errors that are pictured, by sample id."""
+    path_of = {s.id: s.path for s in part.samples}
+    return {mistake.id: path_of[mistake.id] for mistake in mistakes[:_PICTURES]}

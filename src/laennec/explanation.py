@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -178,6 +178,26 @@ def explain(
             found.append(_one(explainer, source, Path(out), threshold))
         except ImageError as error:
             found.append(Refused(id=storage.text_of(source), code=error.code, reason=error.message))
+    return found
+
+
+def pictured(bundle: Bundle, files: Mapping[str, Path], side: int) -> dict[str, bytes]:
+    """Pictures with where the model looks laid over them, as square PNG of `side` pixels, by the ids of `files`.
+
+    By the first method the bundle has; those that cannot be read are left out.
+    """
+    if not files:
+        return {}
+    explainer, found = Explainer(bundle), {}
+    for key, path in files.items():
+        try:
+            pixels, done = images.load(path, bundle.card.preprocess)
+            picture = images.read(path).pixels
+        except ImageError:
+            continue
+        (overlay,) = explainer.explain(pixels[None, None])
+        heat = saliency.onto(overlay.heat, done, bundle.card.preprocess, (picture.shape[0], picture.shape[1]))
+        found[key] = overlays.warmed(picture, heat, side)
     return found
 
 

@@ -99,6 +99,23 @@ def heat_layer(heat: Grey) -> bytes:
     return _png(Image.fromarray(_ramp()[levels], "RGBA"))
 
 
+def warmed(pixels: Grey, heat: Grey, side: int) -> bytes:
+    """A picture with its heat laid over it, padded with black to a square of `side` pixels, as a PNG.
+
+    Args:
+        pixels: ``float32 [rows, columns]`` in [0, 1].
+        heat: the same shape and range.
+    """
+    grey = Image.fromarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)).convert("RGBA")
+    layer = Image.fromarray(_ramp()[np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)], "RGBA")
+    scale = side / max(grey.size)
+    size = (max(1, round(grey.width * scale)), max(1, round(grey.height * scale)))
+    small = Image.alpha_composite(grey, layer).convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    square = Image.new("RGB", (side, side))
+    square.paste(small, ((side - size[0]) // 2, (side - size[1]) // 2))
+    return _png(square)
+
+
 def _ramp() -> Levels:
     """Colour and opacity of 256 levels of heat, ``uint8 [256, 4]``."""
     at = np.linspace(0, 1, 256)

@@ -25,18 +25,20 @@ from laennec.wording import Text, tell
 
 TITLE = Text(en="Suspicious labels", fr="Étiquettes suspectes")
 METHOD = tell(
-    "Confident learning (Northcutt, Jiang and Chuang 2021, arXiv:1911.00068) on out-of-fold probabilities, {k} folds "
-    "by patient, of a kernel logistic regression on gradients and greys around the lungs (scikit-learn). Labels of "
-    "{s:.0%} of the images are then flipped at random and looked for in the same way; precision counts every image "
-    "named beside them as a false alarm, though some may be mislabelled. Suspects come in falling order of the gap "
-    "between the probabilities of the other label and of their own.",
-    "Apprentissage confiant (Northcutt, Jiang et Chuang 2021, arXiv:1911.00068) sur les probabilités hors pli, {k} "
-    "plis par patient, d’une régression logistique à noyau sur les gradients et les gris autour des poumons "
-    "(scikit-learn). On inverse ensuite au hasard l’étiquette de {s:.0%} des images et on les recherche de même ; la "
-    "précision compte comme fausse alerte toute autre image désignée, même si certaines sont peut-être mal "
-    "étiquetées. Les suspects sont rangés par écart décroissant entre la probabilité de l’autre étiquette et celle de "
-    "la leur.",
-    k=folds.FOLDS, s=0.05,
+    "Confident learning (Northcutt, Jiang and Chuang 2021, arXiv:1911.00068) on out-of-fold probabilities, {k} "
+    "folds by patient, of a kernel logistic regression on gradients and greys around the lungs (scikit-learn); a "
+    "probability of {c} suffices whatever the average of the label, and the predictor is fitted a second time "
+    "without the first suspects. Labels of {s:.0%} of the images are then flipped at random and looked for in the"
+    " same way; precision counts every image named beside them as a false alarm, though some may be mislabelled. "
+    "Suspects come in falling order of the gap between the probabilities of the other label and of their own.",
+    "Apprentissage confiant (Northcutt, Jiang et Chuang 2021, arXiv:1911.00068) sur les probabilités hors pli, "
+    "{k} plis par patient, d’une régression logistique à noyau sur les gradients et les gris autour des poumons "
+    "(scikit-learn) ; une probabilité de {c} suffit quelle que soit la moyenne de l’étiquette, et le prédicteur "
+    "est ajusté une seconde fois sans les premiers suspects. On inverse ensuite au hasard l’étiquette de {s:.0%} "
+    "des images et on les recherche de même ; la précision compte comme fausse alerte toute autre image désignée,"
+    " même si certaines sont peut-être mal étiquetées. Les suspects sont rangés par écart décroissant entre la "
+    "probabilité de l’autre étiquette et celle de la leur.",
+    k=folds.FOLDS, s=0.05, c=0.9,
 )  # fmt: skip
 
 _FLIPPED = 0.05

@@ -25,17 +25,18 @@ from laennec.wording import Text, tell
 
 TITLE = Text(en="Markers outside the lungs", fr="Marques hors des poumons")
 METHOD = tell(
-    "At each of {g} × {g} places outside the lungs, the range of greys whose presence tells the label best is sought "
-    "and judged by its Youden index (sensitivity + specificity − 1; Youden 1950, doi:10.1002/1097-0142(1950)3:1). A "
-    "place counts that reaches {j} and exceeds the median of its surroundings by {p}, more on few images. Which "
-    "images carry the pattern is read from its pixels by a linear learner that never saw the patient. The table shows "
-    "how well the mean, the deviation or the steps between neighbours of each cell tell the label alone.",
-    "À chacun des {g} × {g} points hors des poumons, on cherche la plage de gris dont la présence révèle le mieux "
-    "l’étiquette, jugée par son indice de Youden (sensibilité + spécificité − 1 ; Youden 1950, "
-    "doi:10.1002/1097-0142(1950)3:1). Un point compte s’il atteint {j} et dépasse de {p} la médiane de son voisinage, "
-    "davantage s’il y a peu d’images. Les images qui portent le motif sont lues dans ses pixels par un modèle "
-    "linéaire qui n’a jamais vu le patient. Le tableau montre ce que la moyenne, l’écart type ou les écarts entre "
-    "pixels voisins de chaque case révèlent à eux seuls de l’étiquette.",
+    "At each of {g} × {g} places outside the lungs, the range of greys whose presence tells the label best is "
+    "sought and judged by its Youden index (sensitivity + specificity − 1; Youden 1950, Cancer 3:32). A place "
+    "counts that reaches {j} and exceeds the median of its surroundings by {p}, more on few images. Which images "
+    "carry the pattern is read from its pixels, and from what each grey there says of the label among all images,"
+    " by a linear learner out of fold by patient. The table shows how well the mean, the deviation or the steps "
+    "between neighbours of each cell tell the label alone.",
+    "À chacun des {g} × {g} points hors des poumons, on cherche la plage de gris dont la présence révèle le mieux"
+    " l’étiquette, jugée par son indice de Youden (sensibilité + spécificité − 1 ; Youden 1950, Cancer 3:32). Un "
+    "point compte s’il atteint {j} et dépasse de {p} la médiane de son voisinage, davantage s’il y a peu "
+    "d’images. Un modèle linéaire, hors pli par patient, lit les images qui portent le motif dans ses pixels et "
+    "dans ce que chaque gris y dit de l’étiquette parmi toutes les images. Le tableau montre ce que la moyenne, "
+    "l’écart type ou les écarts entre pixels voisins de chaque case révèlent à eux seuls de l’étiquette.",
     g=128, j=0.5, p=0.38,
 )  # fmt: skip
 
@@ -207,9 +208,11 @@ def _carriers(
     places: Flags,
     weight: Floats,
 ) -> Flags:
-    """Which images carry the marker: its places and the pixels around them are read by a linear learner that never saw
-    the patient, its scores are parted in two, and the side on which the places differ more from what is around them
-    carries it.
+    """Which images carry the marker.
+
+    Its places and the pixels around them are read by a linear learner out of fold by patient (the evidence of its
+    greys is of all images), its scores are parted in two, and the side on which the places differ more from what is
+    around them carries it.
 
     Args:
         weight: evidence ``[places, levels]`` of each level at each of the places; a line through greys alone does not

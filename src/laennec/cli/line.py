@@ -83,6 +83,9 @@ def evaluate(
     shared: Annotated[
         bool, typer.Option("--shared", help="Take that set though it shares images with the training's; it is told.")
     ] = False,
+    audited: Annotated[
+        Path | None, typer.Option(help="Folder of `laennec data audit`, to be told in the report.")
+    ] = None,
     track: Annotated[
         list[str] | None, typer.Option("--track", help="The trackers of the training, to tell them of the report.")
     ] = None,
@@ -100,7 +103,14 @@ def evaluate(
     other = data_of(on, [*([f"root={root}"] if root else []), *(options or [])]) if on else None
     own_root = None if on else root
     report = run(
-        bundle, split, root=own_root, on=other, shared=shared, language=language_of(lang), trackers=track or []
+        bundle,
+        split,
+        root=own_root,
+        on=other,
+        shared=shared,
+        audited=audited,
+        language=language_of(lang),
+        trackers=track or [],
     )
     show(report.model_dump(mode="json") if as_json else page.report_text(report))
 

@@ -157,7 +157,10 @@ def figures(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> ND
 
 
 def _far(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.clip((figures(probabilities, levels) - _CENTRE) / _SPREAD, -FAR, FAR).astype(np.float32)
+    far: NDArray[np.float32] = np.clip((figures(probabilities, levels) - _CENTRE) / _SPREAD, -FAR, FAR).astype(
+        np.float32
+    )
+    return far
 
 
 def plausibility(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> float:
