@@ -7,8 +7,10 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from pydantic import BaseModel
 
 import laennec as ln
@@ -16,31 +18,23 @@ from conftest import LOOSE
 from laennec import family
 from laennec import recipe as recipe_module
 from laennec.bundle import Bundle
-from laennec.cli import run
+from laennec.cli import app, run
 from laennec.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    "",
-    "demo",
-    "train",
-    "evaluate",
-    "explain",
-    "export",
-    "compare",
-    "cost",
-    "prune",
-    "shrink",
-    "ensemble",
-    "study",
-    "tune",
-    "predict",
-    "score",
-    "list",
-    "data show",
-    "data fetch",
-]
+
+
+def _commands(group: Any, before: tuple[str, ...] = ()) -> list[str]:
+    """Every command below a click group, groups of commands left out, in the order they are shown."""
+    found = []
+    for name, command in group.commands.items():
+        words = (*before, name)
+        found += _commands(command, words) if hasattr(command, "commands") else [" ".join(words)]
+    return found
+
+
+COMMANDS = ["", *_commands(typer.main.get_command(app))]
 
 
 def test_the_help_in_the_docs_is_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
