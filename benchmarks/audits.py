@@ -1,6 +1,6 @@
 """The audit of data on real radiographs, and what it finds of faults that were planted among them.
 
-    python benchmarks/audits.py KERMANY [--parts abc] [--images 1200] [--seed 0] [--bundle DIR]
+    python benchmarks/audits.py KERMANY [--parts abc] [--images 800] [--seed 0] [--bundle DIR]
 
 KERMANY holds the official ``train/`` and ``test/``. Parts: a the whole data set audited as ``laennec data audit`` does
 it, with an empty cache, and what it finds; b duplicates of four kinds, leaked patients, a burned-in marker, a stripe
@@ -334,7 +334,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kermany", type=Path)
     parser.add_argument("--parts", default="ab")
-    parser.add_argument("--images", type=int, default=1200)
+    parser.add_argument("--images", type=int, default=800)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bundle", type=Path)
     given = parser.parse_args()

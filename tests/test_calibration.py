@@ -416,3 +416,23 @@ def test_a_damaged_array_is_no_distance(calibrated: Any, tmp_path: Path) -> None
 def test_the_card_reads_its_noun_back(calibrated: Any) -> None:
     how = calibrated.card.calibration
     assert Calibration.model_validate_json(how.model_dump_json()) == how
+
+
+def test_what_cannot_follow_a_calibration_is_refused_before_any_work(calibrated: Any, tmp_path: Path) -> None:
+    from laennec.shrinking import shrink
+
+    with pytest.raises(UsageError, match="is calibrated"):
+        shrink(calibrated, out=tmp_path / "small")
+    assert not (tmp_path / "small").exists()
+
+
+def test_mlflow_is_told_when_a_person_should_decide(calibrated: Any, pictures: Path) -> None:
+    from laennec.answering import Answering
+    from laennec.predictor import open as open_predictor
+
+    path = pictures / "sick" / "p001_0.png"
+    answer = open_predictor(calibrated.path).predict(path)
+    row = Answering(open_predictor(calibrated.path)).predict([str(path)]).iloc[0]
+    assert row["refer"] == answer.refer
+    assert row["possible"] == "|".join(answer.possible)
+    assert row["refer_because"] == " ".join(answer.refer_because)

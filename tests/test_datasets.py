@@ -182,3 +182,16 @@ def test_table_faults_are_told_with_row_numbers(tmp_path: Path, lines: list[str]
     with pytest.raises(UsageError) as caught:
         table.load(write(tmp_path, lines))
     assert says in caught.value.message and caught.value.hint
+
+
+def test_table_reads_sex_and_age_and_doubts_what_nobody_named(tmp_path: Path) -> None:
+    told = ["F,045Y", "male,006M", "Unknown,411", "1,-1"]
+    options = write(tmp_path, [HEADER + ",sex,age", *(f"{row},{more}" for row, more in zip(ROWS, told, strict=True))])
+    samples = table.load(options).samples
+    assert [s.sex for s in samples] == ["F", "M", "", ""]
+    assert [s.age for s in samples] == [45.0, 0.5, None, None]
+    named = table.Options(root=options.root, positive=("sick",), sex="sex")
+    with pytest.raises(UsageError, match="hold a sex other than M, F, O or empty: row 4, 5"):
+        table.load(named)
+    with pytest.raises(UsageError, match="no number of years: row 4, 5"):
+        table.load(table.Options(root=options.root, positive=("sick",), age="age"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -415,3 +416,16 @@ def test_cold_is_clear_and_hotter_is_lighter() -> None:
     assert ramp[0, 3] == 0 and (np.diff(ramp[:, 3]) >= 0).all()
     light = ramp[:, :3] @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(light) >= -0.5).all() and light[-1] - light[0] > 120
+
+
+def test_pictures_of_one_name_do_not_replace_each_other(trained: Bundle, pictures: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder, source in zip(folders, ("sick/p001_0.png", "normal/p000_0.png"), strict=True):
+        folder.mkdir()
+        shutil.copy(pictures / source, folder / "1.png")
+    out = tmp_path / "out"
+    made = [explain(trained, [folders[0] / "1.png"], out, method="cam")]
+    before = (out / made[0][0].picture).read_bytes()
+    made.append(explain(trained, [folders[1] / "1.png"], out, method="occlusion"))
+    assert made[0][0].picture != made[1][0].picture
+    assert (out / made[0][0].picture).read_bytes() == before

@@ -29,8 +29,9 @@ class Answering:
 
     def predict(self, given: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One row an image: ``id``, ``refused``; of a bundle that classifies ``label``, ``positive``, ``score``,
-        ``threshold``, ``p.<label>`` …; of one that segments ``lungs``, ``lung.right``, ``lung.left`` (shares of the
-        picture) and ``lungs.doubt``.
+        ``threshold``, ``p.<label>`` …, and where it refers ``refer``, ``refer_because``, ``possible`` (words
+        joined by spaces, and by ``|``) and ``strangeness``; of one that segments ``lungs``, ``lung.right``,
+        ``lung.left`` (shares of the picture) and ``lungs.doubt``.
 
         Args:
             given: paths, file contents or ``uint8`` grey pictures: one, a list, an array ``[n, height, width]`` or
@@ -45,6 +46,8 @@ class Answering:
         card = self.predictor.bundle.card
         decided = ("label", "positive", "score", "threshold") if card.classifies else ()
         labels = card.labels.names if card.classifies else ()
+        refers = card.abstention is not None or card.novelty is not None
+        cautious = ("refer", "refer_because", "possible", "strangeness") if refers else ()
         areas = ("lungs", "lung.right", "lung.left", "lungs.doubt") if card.segments else ()
         rows: list[dict[str, Any]] = []
         for number, source in enumerate(_sources(given)):
@@ -53,13 +56,16 @@ class Answering:
                 rows.append({"id": answer.id, "refused": answer.code})
                 continue
             row = answer.model_dump(include={"id", *decided}) | {"refused": ""}
+            if cautious:
+                told = (answer.refer, " ".join(answer.refer_because), "|".join(answer.possible), answer.strangeness)
+                row |= dict(zip(cautious, told, strict=True))
             row |= {f"p.{name}": answer.probabilities[name] for name in labels}
             found = answer.lungs
             if found is not None:
-                told = (found.share, found.right.share, found.left.share, found.doubt)
-                row |= dict(zip(areas, told, strict=True))
+                lungs = (found.share, found.right.share, found.left.share, found.doubt)
+                row |= dict(zip(areas, lungs, strict=True))
             rows.append(row)
-        columns = ["id", *decided, "refused", *(f"p.{name}" for name in labels), *areas]
+        columns = ["id", *decided, "refused", *(f"p.{name}" for name in labels), *cautious, *areas]
         return pd.DataFrame(rows, columns=columns)
 
     def _answer(self, source: str | Path | bytes, number: int) -> Prediction | Refused:

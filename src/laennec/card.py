@@ -18,7 +18,7 @@ from laennec.segmentation import Outline
 from laennec.trust import Abstention, Calibration, Novelty
 from laennec.work import work_of
 
-_LATER = ("calibration", "abstention", "novelty")
+_LATER = ("calibration", "abstention", "novelty", "auxiliary")
 
 
 class FileSeal(Noun):
@@ -281,7 +281,7 @@ class Card(Noun):
         # a bundle without them is one that an older version opens too
         plain: dict[str, Any] = serialise(self)
         for name in _LATER:
-            if name in plain and plain[name] is None:
+            if name in plain and not plain[name]:
                 del plain[name]
         return plain
 

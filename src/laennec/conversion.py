@@ -147,7 +147,7 @@ def _made(
         known = next((m.how for m in made if m.how is not None and m.gate.passed), None)
         progress.say(f"exporting to {backend} {precision}")
         try:
-            made.append(_one(parent.card, files, (backend, precision), quantiser, standard, known, thorough))
+            made.append(_one(parent, files, (backend, precision), quantiser, standard, known, thorough))
         except LaennecError as error:
             if len(wanted) == 1:
                 raise
@@ -175,7 +175,7 @@ def _made(
 
 
 def _one(
-    parent: Card,
+    of: Bundle,
     files: dict[str, bytes],
     wanted: tuple[str, str],
     quantiser: Quantiser,
@@ -184,6 +184,7 @@ def _one(
     thorough: bool,
 ) -> _Made:
     """The export to one backend in one precision; int8 tries the settings `known` to do first."""
+    parent = of.card
     backend, precision = wanted
     member = family.member("backends", backend)
     if precision == "int8":
@@ -193,7 +194,7 @@ def _one(
     made = member.export(parent, files, precision, quantiser, mixing.settings()[0])
     card = parent.model_copy(update={"backend": backend, "precision": precision})
     after = infer(member.start(card, made, 0), standard.val, f"{backend} {precision}")
-    same = precision == parent.precision and parent == standard.card
+    same = precision == parent.precision and standard.digest == of.digest
     return _Made(backend, precision, made, after, standard.gate(after, same))
 
 

@@ -270,8 +270,8 @@ def _grey(picture: NDArray[np.float32]) -> bytes:
 
 
 def _free(out: Path, stem: str, method: str) -> str:
-    """`stem`, or `stem` with a number where a layer of that name is there already."""
+    """`stem`, or `stem` with a number where a file of that name is there already: pictures of other patients stay."""
     taken, number = stem, 2
-    while (out / f"{taken}.{method}.png").exists():
+    while any((out / f"{taken}.{kind}").exists() for kind in ("picture.png", f"{method}.png", f"{method}.json")):
         taken, number = f"{stem}-{number}", number + 1
     return taken

@@ -101,6 +101,8 @@ def shrink(
     parent, out = bundle if isinstance(bundle, Bundle) else open_bundle(bundle), Path(out)
     if parent.card.backend != "torch" or parent.card.precision != "fp32":
         raise UsageError(f"'{parent.name}' is no fp32 torch bundle", "shrink the bundle that training made")
+    if parent.card.calibration is not None:
+        raise UsageError(f"'{parent.name}' is calibrated", "shrink the bundle it was calibrated from, then calibrate")
     if not all(0 < share < 1 for share in shares):
         raise UsageError("a share of the operations lies between 0 and 1", "for example 0.5 0.3")
     storage.check_free(out, {"candidates", _BEST, TABLE, "comparison.html", "comparison.json"})

@@ -15,11 +15,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from laennec import images, progress
 from laennec.errors import UsageError, extra
 from laennec.labels import LabelSet
 from laennec.samples import PART_NAMES, Collection, Sample
 
 _SHOWN = 5
+_SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F", "O": "O", "OTHER": "O"}
 _MISSING = {"patient": 'set data.patient = "<your column>", or one_image_per_patient = true if that is so'}
 
 
@@ -30,7 +32,8 @@ class Options(BaseModel):
     labels: one column of label names, or several columns of 1, 0 or empty.
     positive: the positive label names; with several columns, one of them.
     path, patient, split, mask, view, source, sex, age: column names; those from `split` on may be absent from the
-        table. Sex is M, F, O or empty, age in years.
+        table. Sex is M, F, O (or in words) or empty, age in years (or as DICOM writes it, 006M); what is neither is
+        refused where the column is named here, else taken as unknown.
     one_image_per_patient: say so where the table has no patient column.
     """
 
@@ -153,17 +156,9 @@ def _sample(options: Options, folder: Path, row: Mapping[str, str], labels: tupl
         view=row.get(options.view, ""),
         mask=folder / mask if mask else None,
         source=row.get(options.source, ""),
-        sex=row.get(options.sex, "").upper()[:1],
-        age=_years(row.get(options.age, "")),
+        sex=_SEXES.get(row.get(options.sex, "").upper(), ""),
+        age=images.years(row.get(options.age, "")),
     )
-
-
-def _years(cell: str) -> float | None:
-    """Years, from ``45``, ``45.5`` or DICOM's ``045Y``; NaN for what is none, None for an empty cell."""
-    try:
-        return float(cell.upper().removesuffix("Y")) if cell else None
-    except ValueError:
-        return math.nan
 
 
 def _refuse(options: Options, rows: Sequence[Mapping[str, str]], samples: Sequence[Sample]) -> None:
@@ -186,16 +181,13 @@ def _refuse(options: Options, rows: Sequence[Mapping[str, str]], samples: Sequen
     _stop("name an unknown split", unknown, f"take one of: {', '.join(PART_NAMES)}")
     _stop("put a patient into a second split", straddling, "a patient's images belong in one split")
     _stop("name an image that is not there", [i for i, s in every if not s.path.is_file()], "check data.images")
-    _stop(
-        "hold an age that is no number of years",
-        [i for i, s in every if s.age is not None and not 0 <= s.age < 130],
-        f"correct the column '{options.age}', or name another in [data] (age = …)",
-    )
-    _stop(
-        "hold a sex other than M, F, O or empty",
-        [i for i, s in every if s.sex not in ("", "M", "F", "O")],
-        f"correct the column '{options.sex}', or name another in [data] (sex = …)",
-    )
+    for name, what in (("sex", "a sex other than M, F, O or empty"), ("age", "an age that is no number of years")):
+        column = getattr(options, name)
+        unread = [i for i, s in every if rows[i].get(column, "") and getattr(s, name) in ("", None)]
+        if name in options.model_fields_set:
+            _stop(f"hold {what}", unread, f"correct the column '{column}'")
+        elif unread:  # nobody said that this column is what its name says
+            progress.say(f"table: {len(unread)} rows hold {what} in the column '{column}': taken as unknown")
     lost = [i for i, s in every if s.mask is not None and not s.mask.is_file()]
     _stop("name a mask that is not there", lost, f"check the column '{options.mask}'")
 

@@ -1,7 +1,7 @@
 """Files to grey pictures, grey pictures to what a model reads, lung masks to truths, and the cache of both."""
 
 from laennec.images.cache import Decoded, decoded, lung_masks, truths
-from laennec.images.facts import Header, header
+from laennec.images.facts import Header, header, years
 from laennec.images.lungs import probabilities as lung_probabilities
 from laennec.images.picture import Done, Limits, Picture, spacing_of
 from laennec.images.read import read
@@ -25,4 +25,5 @@ __all__ = [
     "spacing_of",
     "to_input",
     "truths",
+    "years",
 ]

@@ -13,6 +13,7 @@ _ROWS, _COLUMNS, _BITS, _SAMPLES = 0x00280010, 0x00280011, 0x00280101, 0x0028000
 _VIEW, _SEX, _AGE, _BURNED = 0x00185101, 0x00100040, 0x00101010, 0x00280301
 _WANTED = frozenset({_ROWS, _COLUMNS, _BITS, _SAMPLES, _VIEW, _SEX, _AGE, _BURNED})
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by PNG colour type
+_OLDEST = 130  # years
 _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
@@ -68,12 +69,16 @@ def header(path: Path) -> Header | None:
         bytes=len(data),
         view=view if view in ("PA", "AP") else "LATERAL" if view in ("LATERAL", "LL", "RL") else "",
         sex=sex if sex in ("M", "F", "O") else "",
-        age=_age(found.text(_AGE)),
+        age=years(found.text(_AGE)),
         annotated={"YES": True, "NO": False}.get(found.text(_BURNED)),
     )
 
 
-def _age(said: str) -> float | None:
-    """Years of a DICOM age string, ``045Y`` or ``006M``."""
-    number, unit = said[:-1], said[-1:]
-    return int(number) * _YEARS[unit] if number.isdecimal() and unit in _YEARS else None
+def years(said: str) -> float | None:
+    """Years of an age as DICOM writes it, ``045Y`` or ``006M``, or as a plain number; None for anything else."""
+    number, unit = (said[:-1], said[-1].upper()) if said[-1:].isalpha() else (said, "Y")
+    try:
+        found = float(number) * _YEARS[unit]
+    except (ValueError, KeyError):
+        return None
+    return found if 0 <= found < _OLDEST else None
