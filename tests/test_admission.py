@@ -15,7 +15,7 @@ from rich.console import Console
 import laennec as ln
 from laennec import admission, family, page
 from laennec.bundle import Bundle, open_bundle
-from laennec.checks import Audit, Check
+from laennec.checks import Audit, Check, Verdict
 from laennec.cli import run
 from laennec.costs import Cost, Timing
 from laennec.errors import UsageError
@@ -34,7 +34,7 @@ def bundle(trained: Bundle, tmp_path: Path) -> Bundle:
     return open_bundle(tmp_path / "tiny")
 
 
-def lay_audit(bundle: Bundle, digest: str = "") -> None:
+def lay_audit(bundle: Bundle, digest: str = "", verdict: Verdict = "warn") -> None:
     """A whole audit of the bundle, as `laennec audit` would leave it, with figures that are known."""
     figures = {"lungs_out": Estimate(value=0.71, low=0.66, high=0.76, n=90)}
     checks = tuple(
@@ -42,7 +42,7 @@ def lay_audit(bundle: Bundle, digest: str = "") -> None:
             name=name,
             title=WORD,
             seconds=1.0,
-            verdict="warn" if name == "shortcuts" else "pass",
+            verdict=verdict if name == "shortcuts" else "pass",
             said=(WORD,),
             method=WORD,
             figures=figures if name == "shortcuts" else {},
@@ -101,6 +101,14 @@ def test_the_audit_beside_the_bundle_is_taken_and_a_strangers_is_not(
     assert reasons["audit.shortcuts.lungs_out"].en == "0.71 is above 0.7"
     assert reasons["audit.shortcuts.lungs_out"].fr == "0,71 est au-dessus de 0,7"
     assert "lungs_out" in reasons["audit.shortcuts.moon"].en
+    shown = io.StringIO()
+    Console(width=80, file=shown).print(page.clearance_text(clearance))
+    assert "made on validation, where the thresholds were set" in " ".join(shown.getvalue().split())
+    lay_audit(bundle, verdict="skipped")
+    unknown = ln.gate(bundle, policy(verdicts={"shortcuts": "warn"}))
+    assert not unknown.passed, "what could not be looked at does not pass"
+    assert ln.gate(bundle, policy(verdicts={"shortcuts": ["warn", "skipped"]})).passed
+    lay_audit(bundle)
     strict = ln.gate(bundle, policy(verdicts={"shortcuts": "note"}))
     assert ruled(strict) == {"verdicts.shortcuts": False} and WORD.en in strict.rulings[0].why.en
 
@@ -108,6 +116,31 @@ def test_the_audit_beside_the_bundle_is_taken_and_a_strangers_is_not(
     monkeypatch.setattr(admission.probing, "audit", lambda *_, **__: pytest.fail("asked again"))
     with pytest.raises(pytest.fail.Exception, match="asked again"):
         ln.gate(bundle, policy(verdicts={"shortcuts": "warn"}))
+
+
+def test_a_cost_that_was_disturbed_is_measured_again(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    real = admission.cost
+
+    def measured(one: Bundle, **how: object) -> Cost:
+        asked.append(one.name)
+        return real(one, threads=(1,), batches=(1,)).model_copy(update={"warnings": ("another program",)})
+
+    monkeypatch.setattr(admission, "cost", measured)
+    clearance = ln.gate(bundle, policy(cost={"latency": {"most": 1e6}}))
+    assert clearance.passed and "unreliable: another program" in clearance.rulings[0].why.en
+    path = bundle.path / "reports" / "cost.json"
+    kept = Cost.model_validate_json(path.read_text()).model_copy(update={"warnings": ("another program",)})
+    path.write_text(kept.model_dump_json())
+    ln.gate(bundle, policy(cost={"latency": {"most": 1e6}}))
+    assert len(asked) == 2
+
+
+def test_a_bundle_that_only_outlines_is_told_before_any_work(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = bundle.card.model_copy(update={"task": "segment"})
+    monkeypatch.setattr(admission.evaluation, "judged", lambda *_, **__: pytest.fail("judged"))
+    with pytest.raises(UsageError, match="outlines"):
+        ln.gate(Bundle(bundle.path, card), policy(report={"dice": {"least": 0.5}}, verdicts={"shortcuts": "warn"}))
 
 
 def test_costs_are_of_the_bundles_own_backend_on_all_threads(bundle: Bundle) -> None:
@@ -160,13 +193,15 @@ def test_the_command_tells_every_condition_and_fails_by_its_exit_code(
     Console(width=80, file=shown).print(page.clearance_text(told))
     for words in ("1 of 2 conditions fail", "FAIL", "Research use only"):
         assert words in shown.getvalue()
+    assert "audit was made on validation" not in " ".join(shown.getvalue().split())  # none was asked
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "asks nothing"),
+        ("", "sets no condition"),
         ("[report]\nauroc = {}", "needs least, most or both"),
+        ("[report]\nauroc = 0.8", "{ least = 0.8 }"),
         ("[report]\nauroc = {least = 0.9, most = 0.8}", "nothing can pass"),
         ("[report]\nauroc = {least = nan}", "report.auroc.least"),
         ("[cost]\nspeed = {least = 1}", "no cost named 'speed'"),

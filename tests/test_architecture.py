@@ -99,7 +99,7 @@ HEAVY = {"torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "o
 HEAVY |= {"openvino", "sklearn", "scipy", "matplotlib", "jinja2", "pyarrow", "openjpeg", "rle", "pylibjpeg"}
 HEAVY |= {"torch_pruning", "segmentation_models_pytorch", "highdicom"}
 HEAVY |= {"optuna", "imblearn", "mlflow", "sqlalchemy", "alembic", "pandas", "tensorboard"}
-HEAVY |= {"codecarbon", "pynvml"}
+HEAVY |= {"codecarbon", "pynvml", "threadpoolctl"}
 # Rooms whose whole purpose is torch; only code that trains or runs torch opens them.
 TORCH_ROOMS = {"network", "thinning", "pruning", "fit", "sources", "embeddings", "checkpoints", "augment", "training"}
 MOST_LINES = 400

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
 from laennec import likeness, phantom
 from laennec.audits import beside, duplicates
 from laennec.checks import Outcome
+from laennec.wording import Text
 from subjects import subject_of
 
 Grey = NDArray[np.uint8]
@@ -198,3 +202,49 @@ def test_pairs_are_found_in_the_view_they_were_made_in(originals: Grey) -> None:
 def test_albums_refuse_other_shapes() -> None:
     with pytest.raises(ValueError, match="128"):
         likeness.Album(np.zeros((2, 100, 100), np.uint8))
+
+
+def test_parts_are_called_by_their_names_in_each_language(originals: Grey) -> None:
+    twice = np.stack([to_square(one) for one in [*originals[:4], *originals[:2]]])
+    parts = ["train", "val", "", "train", "test", "val"]
+    found = duplicates.audit(subject_of(twice, parts=parts))
+    cells = [row[0] for row in found.tables[0].rows]
+    assert Text(en="training + test", fr="entraînement + test") in cells
+    why = next(one.why for one in found.suspects if one.id == "i00000")
+    assert "in the training and test parts" in why.en
+    assert "dans les parties d’entraînement et de test" in why.fr
+    other = subject_of(twice[:1], name="other")
+    seen = beside.audit(subject_of(twice[3:4], parts=["val"], beside=(subject_of(twice[3:4], name="other"), other)))
+    assert seen.tables[0].rows[0][-1] == Text(en="validation", fr="validation")
+    assert "la partie de validation" in seen.suspects[0].why.fr
+
+
+def pairs(first: list[int], second: list[int]) -> likeness.Pairs:
+    none = np.zeros(len(first), bool)
+    return likeness.Pairs(np.array(first), np.array(second), none, none, np.ones(len(first), np.float32))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=25))
+def test_groups_are_the_connected_ones(joined: list[tuple[int, int]]) -> None:
+    of = list(range(20))
+    for a, b in joined:
+        low, high = sorted((of[a], of[b]))
+        of = [low if one == high else one for one in of]
+    found = likeness.Twins(pairs([a for a, _ in joined], [b for _, b in joined]), ("near",) * len(joined))
+    assert found.groups(20).tolist() == of
+
+
+def test_many_copies_take_no_square_of_their_number() -> None:
+    """Of 20,000 black pictures none is alike in bytes: held one by one against those before, minutes would pass."""
+    n = 20_000
+    black = likeness.Album(np.broadcast_to(np.zeros((1, 128, 128), np.uint8), (n, 128, 128)))
+    black.__dict__["digests"] = ("grey",) * n
+    started = time.perf_counter()
+    found = likeness.twins(black, [*map(str, range(n - 2)), "0", "5"])
+    assert found.kinds == ("pixels",) * (n - 3) + ("exact",) * 2
+    assert found.pairs.first[-2:].tolist() == [0, 5]
+    assert set(found.groups(n).tolist()) == {0}
+    chain = likeness.Twins(pairs(list(range(n - 1, 0, -1)), list(range(n - 2, -1, -1))), ("near",) * (n - 1))
+    assert set(chain.groups(n).tolist()) == {0}
+    assert time.perf_counter() - started < 5

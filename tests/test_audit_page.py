@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import itertools
 import re
 from functools import cache
 from html import unescape
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+import laennec
 from laennec.checks import VERDICTS, Audit, Chart, Check, Line, Suspect, Table, Verdict
 from laennec.estimates import Estimate
 from laennec.page import audit_page, audit_text, suspects_pictured
@@ -183,6 +186,55 @@ def test_every_suspect_is_shown_or_counted() -> None:
     assert len(Parsed(page("data")).all("use")) >= 2 * len(keys)
 
 
+def test_kinds_of_suspects_are_told_in_words() -> None:
+    assert "Par nature : mêmes octets (115), presque identique (115)." in tongue(page("data"), "fr")
+    known = Suspect(id="a", kind="cropped", why=Text(en="", fr=""))
+    strange = Suspect(id="b", kind="of-tomorrow", why=Text(en="", fr=""))
+    text = tongue(audit_page(made_audit(checks=(made_check("x", "warn", suspects=(known, strange)),))), "fr")
+    assert "tronquée (1), of-tomorrow (1)" in text and "cropped" not in text
+
+
+def test_every_kind_that_audits_and_probes_give_has_words() -> None:
+    kinds = {"exact", "pixels", "near"}  # of `likeness.Twins`
+    root = Path(laennec.__file__).parent
+    for path in (*(root / "audits").glob("*.py"), *(root / "probes").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_KINDS":
+                kinds |= {one.value for one in getattr(node.value, "keys", ()) if isinstance(one, ast.Constant)}
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Suspect":
+                told = [one.value for one in node.keywords if one.arg == "kind"]
+                kinds |= {one.value for one in told if isinstance(one, ast.Constant)}
+    assert {"lateral", "corner", "patient"} <= kinds
+    assert {f"suspect.{kind}" for kind in kinds} <= set(WORDS)
+
+
+def test_every_method_of_an_interval_has_words() -> None:
+    named = set(re.findall(r"``(\w+)``", (Estimate.__doc__ or "").split("method:")[1]))
+    assert named >= {"delong", "wilson", "mover", "patient_bootstrap", "image_bootstrap"}
+    assert {f"method.{name}" for name in named} <= set(WORDS)
+    figures = {name: Estimate(value=0.5, low=0.4, high=0.6, n=9, method=name) for name in (*sorted(named), "a_new_one")}
+    text = tongue(audit_page(made_audit(checks=(made_check("x", "pass", figures=figures),))), "fr")
+    assert "bootstrap par image" in text and "a new one" in text and "_bootstrap <" not in text
+
+
+@pytest.mark.parametrize(
+    ("part", "en", "fr"),
+    [
+        ("val", "on which the epoch was chosen, the thresholds were set", "qui a servi à choisir l’époque"),
+        ("train", "the model learned these very images", "le modèle a appris ces images mêmes"),
+        ("test", "no longer an untouched test", "n’est plus un test intact"),
+    ],
+)
+def test_an_audit_says_what_its_part_was_used_for(part: str, en: str, fr: str) -> None:
+    audit = made_audit("model", part=part, checks=())
+    text = audit_page(audit)
+    assert en in tongue(text, "en") and fr in tongue(text, "fr")
+    assert "flatter" not in tongue(audit_page(made_audit("data", checks=())), "en")
+    stream = io.StringIO()
+    Console(file=stream, width=80, color_system=None).print(audit_text(audit))
+    assert (en in " ".join(stream.getvalue().split())) == (part != "test")
+
+
 def test_a_suspect_without_a_picture_is_listed() -> None:
     audit = made_audit()
     for data in (b"", b"<svg>"):
@@ -228,6 +280,8 @@ def test_numbers_are_written_by_their_size() -> None:
     assert written(EN, 0.91267) == "0.913"
     assert written(EN, -12.345) == "−12.35" or written(EN, -12.345) == "−12.34"
     assert written(FR, 0.00002).startswith("0,00002")
+    assert written(EN, 1.6e-36) == "1.6\u00a0×\u00a010⁻³⁶" and written(FR, -1.6e-12) == "−1,6\u00a0×\u00a010⁻¹²"
+    assert written(EN, -0.0002, digits=3) == "0.000" and written(EN, -0.0006, digits=3) == "−0.001"
     assert written(EN, None) == "–"
     assert cell(EN, Estimate(value=1.0, low=0.98, high=1.0, n=9)) == {
         "text": "1.000", "range": "0.980\u00a0–\u2060\u00a01.000", "number": True,

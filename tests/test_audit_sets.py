@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,29 @@ def test_patients_that_cannot_be_believed() -> None:
     assert (sexes.verdict, [one.id for one in sexes.suspects]) == ("warn", ["i00000", "i00001"])
     ages = patients.audit(subject_of(blank(4), patients=["a", "a", "b", "b"], age=[3.0, 8.0, 5.0, 40.0]))
     assert [one.id for one in ages.suspects] == ["i00002", "i00003"]
+
+
+def test_images_that_share_a_patient_are_counted() -> None:
+    keys = ["a", "a", "a", "b", "b", "c", "d", ""]
+    found = patients.audit(subject_of(blank(8), patients=keys))
+    assert (found.figures["sharing"].value, found.figures["patients"].value) == (5, 4)
+    assert "5 images share" in found.said[0].en
+
+
+def test_suspects_name_images_and_nothing_of_the_person() -> None:
+    keys = ["MRN12345"] * 3 + ["MRN777"] * 6
+    parts, sex = ["train", "test", "test", *["train"] * 6], ["F", "M", "F", *["M"] * 6]
+    ages = [40.0, 41.0, 42.0, 17.0, 83.0, *[50.0] * 4]
+    found = patients.audit(subject_of(blank(9), patients=keys, parts=parts, sex=sex, age=ages))
+    assert [found.figures[name].value for name in ("across", "contradictory")] == [1, 2]
+    told = found.model_dump_json()
+    for secret in ("MRN", "777", "12345", "sex F", "sexe F", "F, M", "17", "83"):
+        assert secret not in told
+    why = {(one.id, one.kind): one.why for one in found.suspects}
+    assert why["i00000", "patient"].en == "its patient is in the test part too: i00001, i00002"
+    assert why["i00001", "patient"].fr == "son patient est aussi dans la partie d’entraînement\u00a0: i00000"
+    assert "sexes" in why["i00000", "person"].fr
+    assert why["i00003", "person"].en.endswith("i00004, i00005, i00006 and 2 more")
 
 
 def planted_counts(n: int = 600) -> tuple[Any, np.ndarray, list[str], list[str]]:
@@ -161,6 +185,12 @@ def test_a_set_beside_that_is_not_external_fails_the_audit() -> None:
     assert [found.figures[name].value for name in ("not_external", "unknown")] == [1, 1]
     assert audited.audit(subject_of(blank(3), name="kermany", beside=(far,))).verdict == "note"
     assert audited.audit(subject_of(blank(3), name="some folder")).verdict == "note"
+
+
+def test_a_set_that_goes_by_a_number_is_still_known() -> None:
+    again = replace(subject_of(blank(3), name="kermany"), called="kermany-2")
+    found = audited.audit(subject_of(blank(3), name="kermany", beside=(again,)))
+    assert (found.verdict, found.tables[-1].rows[0][0]) == ("fail", "kermany-2")
 
 
 def test_sets_of_one_source_are_not_called_external() -> None:

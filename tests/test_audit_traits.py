@@ -16,6 +16,7 @@ from laennec import folds, lettering, phantom, traits
 from laennec.audits import SIDE, Subject, labels, marker, quality, source, trivial
 from laennec.checks import Outcome
 from laennec.images import Header
+from laennec.labels import LabelSet
 from laennec.results import Refused
 from subjects import subject_of
 
@@ -293,3 +294,94 @@ def test_confident_joint_by_hand() -> None:
 def test_few_images_raise_nothing(chests: Greys, member: object) -> None:
     found: Outcome = member.audit(subject_of(chests[:3], sick=[0, 1, 0]))  # type: ignore[attr-defined]
     assert found.said and all(said.en and said.fr for said in found.said)
+
+
+def from_sources(many: Subject, of: NDArray[np.str_], pixels: Greys) -> Subject:
+    samples = tuple(replace(sample, source=str(one)) for sample, one in zip(many.samples, of, strict=True))
+    told = replace(changed(many, pixels), samples=samples)
+    told.__dict__["lungs"] = many.lungs
+    return told
+
+
+def test_one_source_that_gives_the_label_away_is_enough(many: Subject) -> None:
+    """All sick are from one hospital with a bright frame; the healthy are from two that nothing tells apart."""
+    sick = many.truth == 1
+    of = np.where(sick, "A", np.where(RNG(7).random(N) < 0.5, "B", "C"))
+    pixels = many.pixels.copy()
+    pixels[sick, :6] = 200
+    found = source.audit(from_sources(many, of, pixels))
+    assert found.verdict == "fail"
+    assert (found.figures["picture"].low or 0) > 0.9
+    assert (found.figures["label_by_border"].low or 0) > 0.9
+
+
+def test_sources_that_tell_the_label_but_cannot_be_told_apart_do_not_fail(many: Subject) -> None:
+    """The source told is one with as many sick as well; those that hold the label look alike."""
+    sick, random = many.truth == 1, RNG(8)
+    told = random.random(N) < 0.3
+    of = np.where(told, "A", np.where(sick, "B", "C"))
+    pixels = many.pixels.copy()
+    pixels[told, :6] = 200
+    found = source.audit(from_sources(many, of, pixels))
+    assert (found.figures["label_from_source"].low or 0) > 0.75
+    assert (found.figures["border"].low or 0) > 0.9
+    assert (found.figures["label_by_border"].low or 0) < 0.6
+    assert found.verdict == "note"
+
+
+def test_images_that_cannot_be_judged_count_for_no_marker(many: Subject) -> None:
+    """A third of the labels is unknown, and all of those images carry the stripe of the sick."""
+    sick = many.truth == 1
+    unknown = np.arange(N) % 3 == 0
+    pixels = many.pixels.copy()
+    pixels[sick | unknown, :, :4] = 190
+    told = changed(many, pixels)
+    told.__dict__["truth"] = np.where(unknown, np.nan, many.truth)
+    found = marker.audit(told)
+    judged = int((~unknown).sum())
+    assert found.verdict == "fail"
+    assert found.figures["told_by_marker"].n == found.figures["carriers"].n == judged
+    assert (found.figures["told_by_marker"].value or 0) > 0.97
+    assert not named(found, "marker") & {many.ids[row] for row in np.flatnonzero(unknown)}
+    assert f" {judged} images" in found.said[0].en
+
+
+def test_images_of_no_known_source_are_not_of_another_one(many: Subject) -> None:
+    place = np.arange(N) % 3
+    pixels = many.pixels.copy()
+    pixels[place != 1, :5] = 160  # of the north, and of nobody knows where
+    found = marker.audit(from_sources(many, np.array(["north", "south", ""])[place], pixels))
+    assert found.verdict == "warn"
+    assert (found.figures["told_by_marker"].value, found.figures["carriers"].n) == (1.0, int((place != 2).sum()))
+    assert named(found, "source") == {many.ids[row] for row in np.flatnonzero(place == 0)}
+
+
+def test_a_label_that_trivial_features_could_not_be_asked_of_is_not_passed(many: Subject) -> None:
+    healthy = changed(many, many.pixels)
+    healthy.__dict__["truth"] = np.zeros(N)
+    found = trivial.audit(healthy)
+    assert "label_all" not in found.figures and "part_negatives" in found.figures
+    assert found.verdict == "note" and "could not be judged" in found.said[0].en
+
+
+@pytest.mark.parametrize(("names", "positive", "held"), [(2, "OPACITY", [0]), (3, "c", [0, 1]), (3, "c", [2])])
+def test_labels_of_which_only_one_side_is_held_are_skipped(
+    many: Subject, names: int, positive: str, held: list[int]
+) -> None:
+    labelled = LabelSet(names=("NORMAL", "OPACITY") if names == 2 else ("a", "b", "c"), positive=(positive,))
+    values = [tuple(float(place == held[row % len(held)]) for place in range(names)) for row in range(40)]
+    found = labels.audit(subject_of(many.pixels[:40], values=values, labels=labelled))
+    assert found.verdict == "skipped" and not found.suspects
+
+
+def test_an_image_cut_off_on_two_sides_is_counted_once(chests: Greys) -> None:
+    seen = subject_of(chests[:1])
+    lungs = np.zeros((1, 64, 64), np.float32)
+    lungs[:, 16:48, :32] = lungs[:, 32:, 8:40] = 1
+    seen.__dict__["lungs"] = lungs
+    ((kind, _, why),) = quality._cropped(lungs[0])
+    assert kind == "cropped" and "left border" in why.en and "lower border" in why.en
+    assert "bord gauche" in why.fr and "bord inférieur" in why.fr
+    found = quality.audit(seen)
+    assert all(found.figures[name].value in (0, 1) for name in quality._KINDS)
+    assert all(row[1] == 1 for table in found.tables for row in table.rows)

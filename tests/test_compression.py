@@ -197,9 +197,9 @@ def test_the_most_sensitive_layers_stay_floating_until_the_gate_holds(
     made = ln.export(trained, "onnxruntime", "int8", out=tmp_path / "a", limits=LOOSE)
     assert made.card.quantisation is not None
     floating = made.card.quantisation.floating
-    layers = (
-        quantising.Quantiser(pictures(8)).calibrated(graphs.of(trained.card, trained.model_files()), "minmax").layers
-    )
+    files = trained.model_files()
+    whole = graphs.of(graphs.with_auxiliary(trained.card, files), files)  # as an export has it
+    layers = quantising.Quantiser(pictures(8)).calibrated(whole, "minmax").layers
     assert len(floating) == 2 and set(floating) <= set(layers)
     alone = [how for how in seen if len(how.floating) == len(layers) - 1]
     assert len(alone) == len(layers)

@@ -125,6 +125,10 @@ def sound(estimate: Estimate) -> bool:
     return all(0 <= v <= 1 for v in known) and known == sorted(known)
 
 
+# A minute of two cores and more each; their backbones are in other recipes too, or in test_models.
+LONG = {"r0-rsna-resnet50", "r1-densenet121", "r1-vgg16", "r2-ensemble", "r3-bacterial-viral"}
+
+
 def each_recipe() -> Iterator[Any]:
     """Path, and whether to export; `pytest.param` with ids and marks."""
     seen: set[tuple[str, str]] = set()
@@ -135,7 +139,7 @@ def each_recipe() -> Iterator[Any]:
         backbone = (recipe.model.name, recipe.model.options.get("backbone", ""))
         new = backbone not in seen and not recipe.members  # test_ensembling exports an ensemble
         seen.add(backbone)
-        yield pytest.param(path, new, id=path.stem)
+        yield pytest.param(path, new, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else [])
         if not new:
             yield pytest.param(path, True, id=f"{path.stem}-exported", marks=pytest.mark.slow)
 

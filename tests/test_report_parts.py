@@ -7,23 +7,27 @@ import re
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 from laennec.card import Architecture, Card, DataSeen, FileSeal, TrainingSeen
 from laennec.checks import Audit
 from laennec.costs import Cost, Timing
+from laennec.decisions import outcomes
+from laennec.errors import UsageError
 from laennec.estimates import Estimate
 from laennec.intervals import wilson
 from laennec.labels import LabelSet
-from laennec.page import as_markdown, data_sheet, model_card, report_page
+from laennec.page import as_markdown, data_sheet, errors_pictured, model_card, report_page
 from laennec.page.documents import STATED, at, sources
 from laennec.page.report_parts import duration, parts
 from laennec.page.voice import Voice
 from laennec.preprocess import Preprocess
-from laennec.results import OperatingPoint, Report
+from laennec.prevalence import predictive_values
+from laennec.results import Mistake, OperatingPoint, Report
 from laennec.sections import Head
 from laennec.trust import Abstained
-from test_audit_page import made_audit, made_check, tongue
+from test_audit_page import CURVES, made_audit, made_check, tongue
 from test_page import DIGEST, EVIL, Parsed, made_report, thumbnail
 
 POINTS = {
@@ -73,11 +77,21 @@ REFERRED = Abstained(
     error_all=Estimate(value=0.083, n=60), error_referred=Estimate(value=0.3, n=10),
     risk_coverage=((0.5, 0.01), (1.0, 0.083)), aurc=Estimate(value=0.02, n=60),
 )  # fmt: skip
+TWICE = tuple(made_check(name, "warn", charts=(CURVES,)) for name in ("one", "other"))
 AUDITS = (
     made_audit("model", part="val"),
     made_audit("data", collection_digest=DIGEST),
+    made_audit("data", split_digest="00" * 32, checks=(made_check("parted", "pass"),)),
+    made_audit("data", collection_digest="00" * 32, checks=(made_check("foreign", "pass"),)),
     made_audit("model", bundle_digest="ee" * 32, part="test", checks=(made_check("stranger", "fail"),)),
 )
+
+
+def known_report(**changes: Any) -> Report:
+    """With what an evaluation says of other prevalences, and of referring."""
+    report = made_report(abstention=REFERRED, **changes)
+    cells = outcomes(report.scores, report.truths, report.threshold)
+    return report.model_copy(update={"prevalences": predictive_values(*cells)})
 
 
 @cache
@@ -85,7 +99,7 @@ def page(full: bool = True) -> str:
     if not full:
         return report_page(made_report(), card=made_card())
     return report_page(
-        made_report(abstention=REFERRED), card=made_card(), audits=AUDITS, cost=COST, thumbnails={EVIL: thumbnail()},
+        known_report(), card=made_card(), audits=AUDITS, cost=COST, thumbnails={EVIL: thumbnail()},
         maps={EVIL: thumbnail()}, language="fr",
     )  # fmt: skip
 
@@ -199,8 +213,8 @@ def documents(report: Report, card: Card, audits: tuple[Audit, ...], cost: Cost 
 
 @pytest.mark.parametrize("full", [True, False])
 def test_documents_hold_only_what_stands_in_their_sources(full: bool) -> None:
-    card, audits, cost = made_card(), AUDITS if full else (), COST if full else None
-    report = made_report(abstention=REFERRED) if full else made_report()
+    card, audits, cost = made_card(), (AUDITS[0], AUDITS[1], AUDITS[-1]) if full else (), COST if full else None
+    report = known_report() if full else made_report()
     files = json.loads(json.dumps(sources(card, report, audits, cost)))
     for document in json.loads(json.dumps(documents(report, card, audits, cost))):
         seen = 0
@@ -224,7 +238,7 @@ def test_documents_hold_only_what_stands_in_their_sources(full: bool) -> None:
 
 
 def test_documents_in_markdown() -> None:
-    report, card = made_report(abstention=REFERRED), made_card()
+    report, card = known_report(), made_card()
     for document in documents(report, card, AUDITS, COST):
         english, french = as_markdown(document), as_markdown(document, "fr")
         assert english.count("\n## ") == french.count("\n## ") == len(document["sections"])
@@ -235,7 +249,7 @@ def test_documents_in_markdown() -> None:
             assert len(re.findall(r"(?<!\\)\|", line)) == 4, line
     english = as_markdown(model_card(card, report, (), None))
     auroc = report.metrics["auroc"]
-    assert f"| AUROC | {auroc.value:.3f} [{auroc.low:.3f}; {auroc.high:.3f}] (n = 60, delong)" in english
+    assert f"| AUROC | {auroc.value:.3f} [{auroc.low:.3f}; {auroc.high:.3f}] (n = 60, DeLong)" in english
     assert "| Milliseconds for one image | not measured or not stated | – |" in english
     assert "4 432" in as_markdown(model_card(card, report, (), None), "fr").replace("\u202f", " ")
 
@@ -271,3 +285,204 @@ def test_evaluation_leaves_the_documents_beside_the_report(trained: Any) -> None
             (folder.parent / name).rmdir()
     for name in ("model_card", "data_sheet"):
         assert (folder / f"{name}.md").is_file() and (folder / f"{name}.fr.md").is_file()
+
+
+def test_a_data_audit_is_of_these_data_and_this_split() -> None:
+    report, card = known_report(), made_card()
+    other = card.data.model_copy(update={"split_digest": "11" * 32})
+    for made, wanted in ((card, 1), (card.model_copy(update={"data": other}), 0)):
+        assert len(parts(report, made, AUDITS, None, Voice("en"))["data_audits"]) == wanted
+        told = str(data_sheet(made, report, AUDITS))
+        assert ("twins at length" in told) == bool(wanted)
+        assert "parted in short" not in told and "foreign in short" not in told
+    assert len(parts(report, None, AUDITS, None, Voice("en"))["data_audits"]) == 1
+    away = known_report(part="external", collection="another", collection_digest="22" * 32, split_digest="33" * 32)
+    assert len(parts(away, card, AUDITS, None, Voice("en"))["data_audits"]) == 1  # of what the model learned from
+    assert "twins at length" in str(data_sheet(card, away, AUDITS))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"split_digest": "00" * 32, "split_how": "seed 8"}, r"of another split \(seed 8\)"),
+        ({"collection_digest": "00" * 32}, "of other images, labels or patients"),
+        ({"of": "model"}, "of a model"),
+    ],
+)
+def test_an_audit_of_anything_else_is_not_kept(changes: dict[str, str], said: str, trained: Any, tmp_path: Any) -> None:
+    from laennec.evaluation import evaluate, report_folder
+
+    seen = trained.card.data
+    mine = {"collection_digest": seen.collection_digest, "split_digest": seen.split_digest}
+    (tmp_path / "audit.json").write_text(made_audit(**(mine | changes)).model_dump_json(), encoding="utf-8")
+    with pytest.raises(UsageError, match=said) as caught:
+        evaluate(trained, "val", audited=tmp_path)
+    assert "own recipe, with its seed and its split" in caught.value.hint
+    assert not (report_folder(trained, "audit-data") / "audit.json").exists()
+
+
+def test_a_kept_audit_names_no_image_and_keeps_what_it_found(trained: Any, tmp_path: Any) -> None:
+    from laennec.evaluation import audits, evaluate, report_folder
+
+    seen = trained.card.data
+    whole = made_audit(collection_digest=seen.collection_digest, split_digest=seen.split_digest)
+    (tmp_path / "audit.json").write_text(whole.model_dump_json(), encoding="utf-8")
+    folder = report_folder(trained, "audit-data")
+    try:
+        evaluate(trained, "val", audited=tmp_path)
+        (kept,) = (audit for audit in audits(trained) if audit.of == "data")
+        text = (folder / "audit.json").read_text(encoding="utf-8")
+        sheet = json.loads((report_folder(trained, "val") / "data_sheet.json").read_text(encoding="utf-8"))
+    finally:
+        for path in folder.glob("*"):
+            path.unlink()
+        folder.rmdir()
+    for named in ("s0000", "other:s0000b0", "likeness", "<b>bad</b>", "ends <early>"):
+        assert named in whole.model_dump_json()
+        assert named not in text
+    for before, after in zip(whole.checks, kept.checks, strict=True):
+        assert after.suspects == () and sum(after.withheld.values()) == len(before.suspects)
+        same = {"suspects", "withheld"}
+        assert before.model_dump(exclude=same) == after.model_dump(exclude=same)
+    assert kept.checks[1].withheld == {"exact": 115, "near": 115}
+    assert [one.code for one in kept.refused] == ["corrupt_image"]
+    told = {entry["name"]["fr"]: entry["value"] for one in sheet["sections"] for entry in one["entries"]}
+    assert told["twins · images signalées · mêmes octets"] == 115
+    assert kept.anonymous() == kept
+
+
+def test_a_data_sheet_keeps_the_data_and_the_images_judged_apart() -> None:
+    away = known_report(part="external", collection="another set", collection_digest="22" * 32)
+    sections = {one["name"]["en"]: one["entries"] for one in data_sheet(made_card(), away)["sections"]}
+    for name, entries in sections.items():
+        if name != "Images it was judged on":
+            assert not [one for one in entries if str(one["source"]).startswith("report.json")], name
+    named = {one["name"]["en"]: one["value"] for one in sections["Images it was judged on"]}
+    assert named["Collection"] == "another set" and named["Part"] == "external"
+    assert named["another set · external · Images labelled · normal"] == away.per_class[0].n
+    assert named["another set · external · Files that could not be read"] == 1
+
+
+def test_documents_in_french_are_french() -> None:
+    report, card = known_report(split_how="test official, validation 15% of the training patients drawn"), made_card()
+    text = as_markdown(model_card(card, report, AUDITS), "fr")
+    auroc = report.metrics["auroc"]
+    low, high = (Voice("fr").number(bound) for bound in (auroc.low, auroc.high))
+    assert f"[{low}\u202f; {high}] (n = 60, DeLong)" in text.replace("\\", "")
+    for word in ("bootstrap par patient", "MOVER", "À corriger", "| Équilibre |", "| Test |", "tirés au sort"):
+        assert word in text.replace("\\", ""), word
+    values = [line.split(" | ")[1] for line in text.splitlines() if line.startswith("| ")]
+    assert not [one for one in values if re.search(r"bootstrap$|patient bootstrap|delong|wilson|official", one)]
+    assert "fail" not in values and "balanced" not in values
+
+
+def test_splits_are_told_in_french() -> None:
+    said = "test 15% of patients drawn, validation fold 2 of 5 of the training patients; by patient, stratified, seed 7"
+    assert Voice("en").split(said) == said
+    assert Voice("fr").split(said).replace("\u202f", " ").replace("\u00a0", " ") == (
+        "test : 15 % des patients, tirés au sort, validation : pli 2 sur 5 des patients d’entraînement ; par patient, "
+        "stratifié, graine 7"
+    )
+    assert Voice("fr").split("by hand") == "by hand"
+
+
+def test_predictive_values_are_the_reports_own_in_table_and_curve() -> None:
+    report, voice = known_report(), Voice("en")
+    words = tongue(report_page(report), "en")
+    for one in report.prevalences:
+        for figure in (one.ppv, one.npv):
+            assert f"{voice.percent(figure.value)} {voice.interval(figure, share=True)}".replace("\xa0", " ") in words
+    old = tongue(report_page(made_report()), "en")
+    assert "Predictive values by prevalence" in words and "Predictive values by prevalence" not in old
+    assert "Where the finding is rarer" not in old
+    drawn = parts(report, None, (), None, voice)["predictive"]
+    changed = report.model_copy(update={"scores": {key: 1 - score for key, score in report.scores.items()}})
+    assert drawn != parts(changed, None, (), None, voice)["predictive"]
+
+
+def test_charts_of_one_report_never_share_an_id() -> None:
+    audits = (
+        made_audit("model", part="val", checks=TWICE), made_audit("model", part="val", checks=TWICE),
+        made_audit("data", checks=TWICE),
+    )  # fmt: skip
+    found = parts(made_report(), made_card(), audits, None, Voice("en"))
+    checks = [check for one in (*found["audits"], *found["data_audits"]) for check in one["checks"]]
+    drawn = [set(re.findall(r' id="([^"]*)"', chart["svg"])) for check in checks for chart in check["charts"]]
+    assert len(drawn) == 6 and all(drawn)
+    assert len(set().union(*drawn)) == sum(map(len, drawn))
+
+
+@pytest.mark.parametrize(("part", "en", "fr"), [("val", "on which the epoch was chosen", "à fixer les seuils"),
+                                                ("train", "learned these very images", "appris ces images mêmes"),
+                                                ("test", "", "")])  # fmt: skip
+def test_a_report_says_what_the_audited_part_was_used_for(part: str, en: str, fr: str) -> None:
+    text = report_page(made_report(), card=made_card(), audits=(made_audit("model", part=part, checks=()),))
+    for lang, said in (("en", en), ("fr", fr)):
+        assert said in tongue(text, lang)
+        assert (("flatter" in tongue(text, lang)) or ("flatteurs" in tongue(text, lang))) == bool(said)
+
+
+@pytest.mark.parametrize("verdict", ["pass", "fail", "skipped"])
+def test_patients_apart_rests_on_the_split_and_the_audit(verdict: Any) -> None:
+    audit = made_audit("data", checks=(made_check("patients", verdict),))
+    text = report_page(made_report(), card=made_card(), audits=(audit,))
+    for lang, said, looked, short in (
+        ("en", "loading refuses a split that straddles", "looked at the patients", "patients in short"),
+        ("fr", "le chargement refuse", "a examiné les patients", "patients en bref"),
+    ):
+        words = tongue(text, lang)
+        assert said in words and DIGEST[:12] + "…" in words
+        assert (looked in words) == (verdict != "skipped") and short in words
+        assert (looked in tongue(page(False), lang)) is False
+
+
+def test_what_the_audits_warn_of_stands_where_the_page_begins() -> None:
+    for lang, model, data, end in (
+        (
+            "en",
+            "audit of this model found what must be fixed: Check twins",
+            "audit of the data calls for",
+            "All figures",
+        ),
+        (
+            "fr",
+            "L’audit de ce modèle a trouvé ce qui est à corriger : Contrôle twins",
+            "prudence",
+            "Tous les résultats",
+        ),
+    ):
+        top = tongue(page(), lang).split(end)[0]
+        assert model in top and data in top
+        assert "calls for caution" not in tongue(page(False), lang) and "appelle à" not in tongue(page(False), lang)
+
+
+def test_the_errors_pictured_are_those_told_first() -> None:
+    random = np.random.default_rng(1)
+    truths = {f"i{i}": int(i % 2) for i in range(80)}
+    scores = {key: float(random.random() * (0.4 if truth else 1.0)) for key, truth in truths.items()}
+    certain = {key: (0.5 - score if score < 0.5 else score - 0.5) * 2 for key, score in scores.items()}
+    wrong = [key for key in truths if (scores[key] >= 0.5) != bool(truths[key])]
+    mistakes = tuple(
+        Mistake(id=key, truth="", decided="", score=scores[key], certainty=certain[key])
+        for key in sorted(wrong, key=lambda key: -certain[key])
+    )
+    report = made_report(scores=scores, truths=truths, mistakes=mistakes)
+    keys = errors_pictured(report)
+    missed = [key for key in keys if truths[key]]
+    assert len(keys) == len(set(keys)) == 12 and keys[: len(missed)] == missed and 0 < len(missed) < 12
+    assert missed == sorted((key for key in wrong if truths[key]), key=lambda key: -certain[key])[: len(missed)]
+    shown = report_page(report, thumbnails=dict.fromkeys(keys, thumbnail()))
+    assert [image["alt"].split()[1].rstrip(":") for image in Parsed(shown).all("img")] == keys * 2
+    assert errors_pictured(made_report(operating_point=None)) == []
+
+
+def test_a_share_is_not_rounded_to_nothing_or_all() -> None:
+    told = [Voice("en").percent(value).replace("\u00a0", " ") for value in (0.0, 0.00042, 0.5, 0.99966, 0.999999, 1.0)]
+    assert told == ["0.0 %", "0.04 %", "50.0 %", "99.97 %", "100.000 %", "100.0 %"]
+
+
+def test_sets_that_hold_the_truth_too_rarely_are_told() -> None:
+    for high, told in ((0.949, True), (0.951, False)):
+        covered = {"normal": Estimate(value=0.9, low=0.85, high=high, n=30, method="wilson")}
+        text = tongue(report_page(made_report(abstention=REFERRED.model_copy(update={"covered": covered}))), "fr")
+        assert ("moins souvent que demandé pour normal" in text) == told

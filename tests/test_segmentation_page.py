@@ -18,6 +18,7 @@ from laennec.page.segmentation import TYPICAL, WORST, interval, lungs_body, told
 from laennec.page.segmentation_plots import dice_histogram, distance_against_dice, left_against_right
 from laennec.page.voice import Voice
 from laennec.page.words import WORDS
+from laennec.prevalence import predictive_values
 from laennec.results import Report
 from laennec.segmentation import Outline, Overlap, SegmentationFigures
 from test_page import DIGEST, EVIL, HISTORY, Parsed, made_report, thumbnail
@@ -107,7 +108,8 @@ DRAWN_HISTORY = [e.model_copy(update={"val_auroc": None, "val_accuracy": None, "
 def page(kind: str) -> str:
     figures = made_figures(spacing=kind != "pixels")
     if kind == "both":
-        both = made_report(task="classify+segment", segmentation=figures)
+        known = predictive_values(20, 5, 4, 31)
+        both = made_report(task="classify+segment", segmentation=figures, prevalences=known)
         return report_page(both, thumbnails={EVIL: thumbnail()}, panels=made_panels(figures))
     if kind == "pixels":
         return report_page(alone(figures), language="fr")

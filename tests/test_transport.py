@@ -145,4 +145,26 @@ def test_a_source_that_needs_to_be_learned_is_told_and_a_hard_one_is_not() -> No
     assert outcome.figures["without-B_change"].value == pytest.approx(0, abs=1e-9)
     del reports["without-A"], runs["C"], runs["A"]
     assert transport.compared(runs, reports).verdict == "pass"
-    assert transport.compared(runs, {"without-B": reports["without-B"]}).figures["worst_auroc"].n == 200
+    alone = transport.compared(runs, {"without-B": reports["without-B"]})
+    assert alone.figures["worst_auroc"].n == 200
+    assert alone.verdict == "warn"
+    assert any("training on every source did not end" in text.en for text in alone.said)
+
+
+def test_what_was_not_compared_does_not_pass() -> None:
+    scores = np.random.default_rng(0).random(40)
+    here, there = ({f"{name}{n}": n % 2 for n in range(40)} for name in "AB")
+    sick = {f"C{n}": 1 for n in range(40)}
+    whole = report(there, scores)
+    apart = transport.compared({"A": "a"}, {"all": whole, "a": report(here, scores)})
+    assert apart.verdict == "skipped"
+    assert "A were judged by both models" in " ".join(text.en for text in apart.said)
+    assert not any("No source is shown" in text.en for text in apart.said)
+    some = transport.compared({"A": "a", "B": "b"}, {"all": whole, "a": report(here, scores), "b": whole})
+    assert some.verdict == "warn"
+    one = transport.compared({"B": "b", "C": "c"}, {"all": whole, "b": whole, "c": report(sick, scores)})
+    assert one.figures["worst_auroc"] == whole.metrics["auroc"]
+    assert not any("1.000 [0.000, 1.000]" in text.en for text in one.said)
+    none = transport.compared({"C": "c"}, {"all": whole, "c": report(sick, scores)})
+    assert "worst_auroc" not in none.figures
+    assert none.verdict == "skipped"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from laennec.bundle import Bundle, open_bundle
 from laennec.checks import VERDICTS, Audit, Verdict
 from laennec.costing import REPORT, cost
 from laennec.costs import Cost
-from laennec.errors import LaennecError
+from laennec.errors import LaennecError, UsageError
 from laennec.estimates import Estimate
 from laennec.policies import COSTS, Clearance, Condition, Policy, Ruling
 from laennec.version import VERSION
@@ -45,6 +45,11 @@ def gate(bundle: Bundle | str | Path, policy: Policy | str | Path, *, root: str 
     """
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     asked = policy if isinstance(policy, Policy) else Policy.read(policy)
+    if (asked.audit or asked.verdicts) and not bundle.card.classifies:
+        raise UsageError(
+            f"'{bundle.name}' outlines and decides nothing to be audited",
+            "leave [audit] and [verdicts] out of the policy",
+        )
     rulings: list[Ruling] = []
     if asked.report:
         figures = evaluation.judged(bundle, asked.part, root=root).figures
@@ -52,7 +57,8 @@ def gate(bundle: Bundle | str | Path, policy: Policy | str | Path, *, root: str 
     if asked.audit or asked.verdicts:
         rulings += _audited(asked, probing.audited(bundle, asked.audit_part, root=root))
     if asked.cost:
-        rulings += _rulings("cost", asked.cost, _costs(_measured(bundle, root)))
+        found = _measured(bundle, root)
+        rulings += (_doubted(ruling, found) for ruling in _rulings("cost", asked.cost, _costs(found)))
     clearance = Clearance(
         policy=asked,
         model=bundle.name,
@@ -74,18 +80,20 @@ def _audited(asked: Policy, audit: Audit) -> Iterator[Ruling]:
         check = audit.check(name)
         yield from _rulings(f"audit.{name}", conditions, {} if check is None else check.figures)
     for name, allowed in asked.verdicts.items():
-        check = audit.check(name)
+        check, bound = audit.check(name), " or ".join(allowed)
         if check is None:
-            why = tell("there is no such check", "ce contrôle n’existe pas")
-            yield Ruling(figure=f"verdicts.{name}", asked=f"<= {allowed}", found=None, passed=False, why=why)
-            continue
-        why = tell("{v}: {s}", "{v} : {s}", v=check.verdict, s=check.said[0])
-        passed = _order(check.verdict) <= _order(allowed)
-        yield Ruling(figure=f"verdicts.{name}", asked=f"<= {allowed}", found=None, passed=passed, why=why)
+            why, passed = tell("there is no such check", "ce contrôle n’existe pas"), False
+        else:
+            why = tell("{v}: {s}", "{v} : {s}", v=check.verdict, s=check.said[0])
+            passed = _allowed(check.verdict, allowed) and not check.unlooked
+        yield Ruling(figure=f"verdicts.{name}", asked=f"<= {bound}", found=None, passed=passed, why=why)
 
 
-def _order(verdict: Verdict) -> int:
-    return VERDICTS.index(verdict)
+def _allowed(verdict: Verdict, allowed: Sequence[Verdict]) -> bool:
+    """Whether a verdict is no worse than one of those allowed; ``skipped`` has to be allowed by name."""
+    if verdict == "skipped":
+        return verdict in allowed
+    return any(VERDICTS.index(verdict) <= VERDICTS.index(worst) for worst in allowed)
 
 
 def _rulings(section: str, conditions: Mapping[str, Condition], figures: Mapping[str, Estimate]) -> Iterator[Ruling]:
@@ -127,9 +135,18 @@ def _measured(bundle: Bundle, root: str | Path | None) -> Cost:
     if path.is_file():
         with suppress(ValidationError, LaennecError):
             found = Cost.model_validate(storage.read_json(path))
-            if (found.bundle_digest, found.laennec, found.hardware) == (bundle.digest, VERSION, hardware.describe()):
+            own = (found.bundle_digest, found.laennec, found.hardware) == (bundle.digest, VERSION, hardware.describe())
+            if own and not found.warnings:
                 return found
     return cost(bundle, root=root)
+
+
+def _doubted(ruling: Ruling, found: Cost) -> Ruling:
+    """The ruling on a cost, saying so where its timing was disturbed."""
+    if not found.warnings:
+        return ruling
+    why = tell("{w}; unreliable: {x}", "{w} ; mesure peu fiable : {x}", w=ruling.why, x="; ".join(found.warnings))
+    return ruling.model_copy(update={"why": why})
 
 
 def _costs(found: Cost) -> dict[str, Estimate]:

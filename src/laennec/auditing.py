@@ -6,14 +6,17 @@ import csv
 import io
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 
 from PIL import Image
+from pydantic import ValidationError
 
 from laennec import family, hardware, images, loader, page, progress, storage
 from laennec.audits import SIDE, AuditMember, Subject
-from laennec.checks import Audit, Check, Outcome
+from laennec.checks import Audit, Check, Outcome, Unlooked, Verdict
 from laennec.errors import LaennecError, MissingExtra, UsageError
 from laennec.page import Language
 from laennec.preprocess import Preprocess
@@ -38,7 +41,8 @@ def audit_data(
 
     Args:
         recipe: its ``[data]`` and ``[split]`` are read, and its seed, which draws what is drawn.
-        out: folder of the results; what lies there from before is replaced.
+        out: folder of the results; what lies there from before is replaced, but for checks of the very same data that
+            `only` leaves out.
         against: further data sets to be held against it: images in common, provenance, sources.
         only: members of the family of audits; all of them by default.
         language: the page opens in.
@@ -51,11 +55,13 @@ def audit_data(
     started = time.perf_counter()
     members = {name: family.member("audits", name) for name in (only or family.names("audits"))}
     collection, split = loader.collect(recipe)
-    others = []
+    others: list[Subject] = []
+    called = [collection.name]
     for data in against:
         other = loader.load_collection(data)
+        called.append(_fresh(other.name, called))
         everything = Split(train=(), val=(), test=tuple(s.id for s in other.samples), how="all of it", seed=0)
-        others.append(subject(other, everything, recipe.seed))
+        others.append(replace(subject(other, everything, recipe.seed), called=called[-1]))
     seen = subject(collection, split, recipe.seed, tuple(others))
     checks = run({name: (member.TITLE, _asking(member, seen)) for name, member in members.items()})
     audit = Audit(
@@ -77,8 +83,15 @@ def audit_data(
     )
     where = {s.id: s.path for s in seen.samples}
     where |= {f"{other.name}:{s.id}": s.path for other in others for s in other.samples}
+    audit = completed(audit, Path(out)) if only else audit
     write(audit, Path(out), where, language)
     return audit
+
+
+def _fresh(name: str, taken: Sequence[str]) -> str:
+    """The name, numbered where another set has it: two tables may both be files called ``test.csv``."""
+    numbered = (f"{name}-{number}" for number in count(2))
+    return next(one for one in chain((name,), numbered) if one not in taken)
 
 
 def subject(collection: Collection, split: Split, seed: int, beside: tuple[Subject, ...] = ()) -> Subject:
@@ -95,8 +108,8 @@ def _asking(member: AuditMember, seen: Subject) -> Callable[[], Outcome]:
 
 
 def run(asked: dict[str, tuple[Text, Callable[[], Outcome]]]) -> tuple[Check, ...]:
-    """Members asked one after another, by name with their titles. One that breaks fails its own check: nothing passes
-    because nobody could look.
+    """Members asked one after another, by name with their titles. Nothing passes because nobody could look: one that
+    breaks fails its own check, one whose library is missing is skipped, and `Outcome.unlooked` says so to programs.
     """
     checks = []
     with progress.track("auditing", len(asked)) as step:
@@ -106,26 +119,36 @@ def run(asked: dict[str, tuple[Text, Callable[[], Outcome]]]) -> tuple[Check, ..
             try:
                 outcome = ask()
             except MissingExtra as error:
-                outcome = _unlooked("skipped", error.message, error.hint)
+                outcome = _unlooked("missing_extra", error.message, error.hint)
             except LaennecError as error:
-                outcome = _unlooked("fail", error.message, error.hint)
+                outcome = _unlooked("broken", error.message, error.hint)
             except Exception as error:  # a member may come from outside; the other checks are worth having
-                outcome = _unlooked("fail", f"{type(error).__name__}: {error}", "")
+                outcome = _unlooked("broken", f"{type(error).__name__}: {error}", "")
             seconds = time.perf_counter() - started
             checks.append(Check(name=name, title=title, seconds=seconds, **dict(outcome)))
             step.advance()
     return tuple(checks)
 
 
-def _unlooked(verdict: str, reason: str, hint: str) -> Outcome:
+def _unlooked(unlooked: Unlooked, reason: str, hint: str) -> Outcome:
     why = f"{reason} ({hint})" if hint else reason
-    return Outcome.model_validate(
-        {
-            "verdict": verdict,
-            "said": (tell("This could not be looked at: {why}", "Cela n’a pas pu être examiné : {why}", why=why),),
-            "method": Text(en="", fr=""),
-        }
-    )
+    said = tell("This could not be looked at: {why}", "Cela n’a pas pu être examiné : {why}", why=why)
+    verdict: Verdict = "skipped" if unlooked == "missing_extra" else "fail"
+    return Outcome(verdict=verdict, said=(said,), method=Text(en="", fr=""), unlooked=unlooked)
+
+
+def completed(audit: Audit, folder: Path) -> Audit:
+    """The audit with the checks that it was not asked for, of an earlier one of the very same in `folder`."""
+    try:
+        earlier = Audit.model_validate(storage.read_json(folder / "audit.json"))
+    except (ValidationError, LaennecError, FileNotFoundError):
+        return audit
+    same = ("of", "collection_digest", "split_digest", "part", "bundle_digest", "laennec")
+    if any(getattr(earlier, name) != getattr(audit, name) for name in same):
+        return audit
+    asked = {check.name for check in audit.checks}
+    kept = [check for check in earlier.checks if check.name not in asked]
+    return audit.model_copy(update={"checks": tuple(sorted((*audit.checks, *kept), key=lambda check: check.name))})
 
 
 def write(audit: Audit, folder: Path, where: dict[str, Path], language: Language) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal, get_args
 
 from pydantic import Field
@@ -13,6 +14,13 @@ from laennec.wording import Text
 
 Verdict = Literal["pass", "note", "skipped", "warn", "fail"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # the worst last
+Unlooked = Literal["", "missing_extra", "broken"]
+INDEPENDENT = Text(
+    en="DeLong’s and Wilson’s intervals and tests take the images of a patient as independent; where patients have "
+    "several, the intervals are too narrow.",
+    fr="Les intervalles et les tests de DeLong et de Wilson tiennent les images d’un patient pour indépendantes\u202f; "
+    "si les patients en ont plusieurs, les intervalles sont trop étroits.",
+)  # for the method of every check whose images may share a patient
 
 
 class Suspect(Noun):
@@ -79,6 +87,8 @@ class Outcome(Noun):
         method: how it was looked at, with its source.
         figures: by stable name, for programs and policies.
         suspects: every image pointed at.
+        unlooked: why nobody could look, for programs: ``missing_extra``, a library is not installed; ``broken``, the
+            member raised; empty where it did look, or where the data has nothing to look at (`verdict` ``skipped``).
     """
 
     verdict: Verdict
@@ -88,14 +98,20 @@ class Outcome(Noun):
     tables: tuple[Table, ...] = ()
     charts: tuple[Chart, ...] = ()
     suspects: tuple[Suspect, ...] = ()
+    unlooked: Unlooked = ""
 
 
 class Check(Outcome):
-    """An outcome with the member's name and title, and the seconds it took."""
+    """An outcome with the member's name and title, and the seconds it took.
+
+    Attributes:
+        withheld: suspects that were taken out, counted by kind; see `Audit.anonymous`.
+    """
 
     name: str
     title: Text
     seconds: float
+    withheld: dict[str, int] = Field(default_factory=dict)
 
 
 class Audit(Noun):
@@ -134,6 +150,33 @@ class Audit(Noun):
     def verdict(self) -> Verdict:
         """The worst of the checks."""
         return max((check.verdict for check in self.checks), key=VERDICTS.index, default="pass")
+
+    @property
+    def unlooked(self) -> tuple[str, ...]:
+        """Names of the checks that nobody could look at: a library was missing, or they broke."""
+        return tuple(check.name for check in self.checks if check.unlooked)
+
+    def covers(self, collection_digest: str, split_digest: str) -> bool:
+        """Whether it is an audit of just these data, parted just so: much of what it says is about the parts."""
+        found = (self.of, self.collection_digest, self.split_digest)
+        return found == ("data", collection_digest, split_digest)
+
+    def anonymous(self) -> Audit:
+        """The same without the name of any image: suspects become counts by kind, of what was refused the codes stay.
+
+        Verdicts, sentences, figures, tables and charts stay.
+        """
+        bare = tuple(
+            check.model_copy(
+                update={
+                    "suspects": (),
+                    "withheld": {**check.withheld, **Counter(one.kind for one in check.suspects)},
+                }
+            )
+            for check in self.checks
+        )
+        refused = tuple(Refused(id="", code=one.code, reason="") for one in self.refused)
+        return self.model_copy(update={"checks": bare, "refused": refused})
 
     def check(self, name: str) -> Check | None:
         """The check of that name; None where it was not asked for."""

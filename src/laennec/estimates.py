@@ -12,7 +12,8 @@ class Estimate(Noun):
         value: the point estimate; None where it is undefined (no positive image, say).
         low, high: bounds of the two-sided 95 % interval; None where undefined.
         n: number of images (or of images of that class) it rests on.
-        method: how the interval was made: ``delong``, ``wilson``, ``patient_bootstrap``.
+        method: how the interval was made: ``delong``, ``wilson``, ``mover`` (MOVER, from the bounds of the parts),
+            ``patient_bootstrap``, ``image_bootstrap`` (pairs of answers to the same images); empty where there is none.
     """
 
     value: float | None

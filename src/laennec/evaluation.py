@@ -38,14 +38,13 @@ from laennec.outputs import FEATURES, Outputs
 from laennec.page import Language
 from laennec.preprocess import Preprocess
 from laennec.recipe import Data
-from laennec.results import Epoch, Mistake, Report
+from laennec.results import Epoch, Report
 from laennec.runtime import infer, start
 from laennec.segmentation import SegmentationFigures
 from laennec.trackers import Run
 from laennec.version import VERSION
 
 EXTERNAL, SHARED = "external", "shared"
-_PICTURES = 12
 _THUMBNAIL = Preprocess(size=224, resize="pad")
 
 
@@ -74,14 +73,16 @@ def evaluate(
             with the other set beside it looks at the images.
         shared: judge on a set that is known to share images with what the model learned from; the part is then
             ``shared``, never ``external``, and a note says why.
-        audited: folder of an audit of the data (`laennec.audit_data`), kept with the bundle and told in the report.
+        audited: folder of an audit of the data (`laennec.audit_data`), kept with the bundle, images told by number
+            only, and told in the report.
         language: of the page when it opens: ``en`` or ``fr``; both are in it.
         trackers: of the training, to be told of the report.
         experiment: as in the training.
 
     Raises:
         UsageError: the data is not there, or is not what the bundle was made with; another data set has other labels,
-            is the one the model was trained on, or shares images with what it learned from and `shared` is not said.
+            is the one the model was trained on, or shares images with what it learned from and `shared` is not said;
+            the audit is none of the data the bundle was made with, or of another split of them.
     """
     bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     if audited is not None:
@@ -104,8 +105,8 @@ def evaluate(
         page.report_page(
             report,
             history=history(bundle),
-            thumbnails=_thumbnails(part, report.mistakes),
-            maps=explanation.pictured(bundle, _worst(part, report.mistakes), _THUMBNAIL.size),
+            thumbnails=_thumbnails(_worst(part, report)),
+            maps=explanation.pictured(bundle, _worst(part, report), _THUMBNAIL.size),
             panels=_panels(bundle, part, given, report),
             card=bundle.card,
             audits=beside,
@@ -154,7 +155,10 @@ def _documents(folder: Path, *documents: dict[str, Any]) -> None:
 
 
 def _keep_audit(bundle: Bundle, folder: Path) -> None:
-    """Put an audit of data beside the bundle. Raises `UsageError` for none, or one of other data."""
+    """Put an audit of data beside the bundle, without the names of images: a bundle is meant to be shared.
+
+    Raises `UsageError` for none, or one of other data or of another split.
+    """
     path = folder / "audit.json"
     if not path.is_file():
         raise UsageError(f"there is no audit in {folder}", "make one: laennec data audit RECIPE --out FOLDER")
@@ -163,20 +167,37 @@ def _keep_audit(bundle: Bundle, folder: Path) -> None:
     except ValidationError as error:
         raise UsageError(f"{path} is no audit of this version", "make it again: laennec data audit") from error
     seen = bundle.card.data
-    if audit.of != "data" or audit.collection_digest != seen.collection_digest:
+    if not audit.covers(seen.collection_digest, seen.split_digest):
         raise UsageError(
-            f"{path} is not an audit of the data '{bundle.name}' was made with", "audit the data of its recipe"
+            _other_audit(audit, path, bundle), "audit the bundle's own recipe, with its seed and its split"
         )
-    storage.write_json(report_folder(bundle, "audit-data") / "audit.json", audit.model_dump(mode="json"))
+    bare = audit.anonymous()
+    storage.write_json(report_folder(bundle, "audit-data") / "audit.json", bare.model_dump(mode="json"))
+
+
+def _other_audit(audit: Audit, path: Path, bundle: Bundle) -> str:
+    """What keeps an audit from being one of the data a bundle was made with."""
+    seen = bundle.card.data
+    if audit.of != "data":
+        return f"{path} is an audit of a model, not of the data '{bundle.name}' was made with"
+    if audit.collection_digest != seen.collection_digest:
+        return f"{path} is an audit of other images, labels or patients than '{bundle.name}' was made with"
+    return (
+        f"{path} is an audit of another split ({audit.split_how}) than '{bundle.name}' was made with "
+        f"({seen.split_how}): what it says of the parts is not about this model"
+    )
 
 
 def audits(bundle: Bundle) -> list[Audit]:
-    """The audits that lie with a bundle, of this very model or of data; none that another version wrote."""
-    found = []
+    """The audits that lie with a bundle, of this very model or of the very data and split it was made with; none that
+    another version wrote.
+    """
+    found, seen = [], bundle.card.data
     for path in sorted((bundle.path / "reports").glob("audit*/audit.json")):
         with suppress(ValidationError, LaennecError):
             audit = Audit.model_validate(storage.read_json(path))
-            if audit.of == "data" or audit.bundle_digest == bundle.digest:
+            mine = audit.of == "model" and audit.bundle_digest == bundle.digest
+            if mine or audit.covers(seen.collection_digest, seen.split_digest):
                 found.append(audit)
     return found
 
@@ -278,12 +299,12 @@ def _panels(bundle: Bundle, part: loader.Part, given: Outputs, report: Report) -
     return pictures
 
 
-def _thumbnails(part: loader.Part, mistakes: tuple[Mistake, ...]) -> dict[str, bytes]:
-    """PNG pictures of the most certain errors, by sample id."""
+def _thumbnails(paths: dict[str, Path]) -> dict[str, bytes]:
+    """PNG pictures of these files, by sample id."""
     from PIL import Image
 
     pictures = {}
-    for key, path in _worst(part, mistakes).items():
+    for key, path in paths.items():
         try:
             pixels, _ = images.load(path, _THUMBNAIL)
         except ImageError:
@@ -294,7 +315,7 @@ def _thumbnails(part: loader.Part, mistakes: tuple[Mistake, ...]) -> dict[str, b
     return pictures
 
 
-def _worst(part: loader.Part, mistakes: tuple[Mistake, ...]) -> dict[str, Path]:
-    """Files of the errors that are pictured, by sample id."""
+def _worst(part: loader.Part, report: Report) -> dict[str, Path]:
+    """Files of the errors that the page pictures, by sample id."""
     path_of = {s.id: s.path for s in part.samples}
-    return {mistake.id: path_of[mistake.id] for mistake in mistakes[:_PICTURES]}
+    return {key: path_of[key] for key in page.errors_pictured(report)}

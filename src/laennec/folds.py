@@ -113,14 +113,24 @@ def fitted(
     if not len(columns) or len(there) < 2:
         shares = np.bincount(classes, minlength=kinds) / max(len(classes), 1)
         return lambda others: np.tile(shares, (len(others), 1))
-    model = learner(kind, len(columns), seed, len(classes)).fit(features[:, columns], classes)
+    model = learner(kind, len(columns), seed, len(classes))
+    with _alone():
+        model.fit(features[:, columns], classes)
 
     def probabilities(others: NDArray[Any]) -> Floats:
         answer = np.zeros((len(others), kinds))
-        answer[:, there] = model.predict_proba(others[:, columns])
+        with _alone():
+            answer[:, there] = model.predict_proba(others[:, columns])
         return answer
 
     return probabilities
+
+
+def _alone() -> Any:
+    """One thread: on few features threads wait for each other longer than they work, much longer on a busy machine."""
+    with extra("eval"):
+        from threadpoolctl import threadpool_limits
+    return threadpool_limits(1)
 
 
 def out_of_fold(

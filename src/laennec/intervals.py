@@ -301,3 +301,24 @@ def patient_bootstrap(
         return None, None
     low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
+
+
+def patient_mean(values: ArrayLike, patients: Sequence[Hashable], seed: int = 0) -> Estimate:
+    """Mean of values of -1, 0 or 1 by image, patients resampled (`patient_bootstrap`); where all agree, which leaves
+    nothing to resample, Wilson's bound instead.
+
+    Args:
+        values: [n], n at least 1.
+        patients: [n] keys.
+        seed: of the draw.
+    """
+    held = np.asarray(values, np.float64)
+    value = float(held.mean())
+    if np.ptp(held) > 0:
+        low, high = patient_bootstrap(
+            lambda weights, each: weights @ each / weights.sum(1), held, patients=patients, seed=seed
+        )
+        return Estimate(value=value, low=low, high=high, n=len(held), method="patient_bootstrap")
+    sure = _wilson_bounds(1.0, len(held))[0]
+    reach = {1.0: (sure, 1.0), 0.0: (sure - 1, 1 - sure), -1.0: (-1.0, -sure)}[value]
+    return Estimate(value=value, low=reach[0], high=reach[1], n=len(held), method="wilson")

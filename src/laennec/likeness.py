@@ -155,7 +155,7 @@ _TAPER = np.exp(-_RADIUS2 / _BANDS**2)  # the higher, the less a shift may chang
 
 def _lowest(grids: Floats) -> Floats:
     found = _WAVES @ grids @ _WAVES.T
-    kept: Floats = found.reshape(len(grids), -1)[:, _KEPT].astype(np.float32, copy=False)
+    kept: Floats = found.reshape(len(grids), _BANDS**2)[:, _KEPT].astype(np.float32, copy=False)
     return kept
 
 
@@ -172,12 +172,18 @@ class Twins:
 
     def groups(self, n: int) -> Ints:
         """``int64 [n]``: the first row of the group that each of `n` rows of one album is in, itself where alone."""
-        of = np.arange(n)
-        for a, b in zip(self.pairs.first, self.pairs.second, strict=True):
-            one, two = of[a], of[b]
-            if one != two:
-                of[of == max(one, two)] = min(one, two)
-        return of
+        up = list(range(n))  # a row of the same group, none after it
+
+        def first_of(row: int) -> int:
+            while up[row] != row:
+                up[row] = up[up[row]]
+                row = up[row]
+            return row
+
+        for a, b in zip(self.pairs.first.tolist(), self.pairs.second.tolist(), strict=True):
+            one, two = first_of(a), first_of(b)
+            up[max(one, two)] = min(one, two)
+        return np.array([first_of(row) for row in range(n)], np.int64)
 
 
 def twins(
@@ -199,14 +205,16 @@ def twins(
     found: list[tuple[int, int]] = []
     greys = [digest for album in albums for digest in album.digests]
     first: list[dict[str, int]] = [{} for _ in albums]  # place of the first picture with these greys
+    whole: dict[tuple[str, str], int] = {}  # likewise with these greys and bytes, of the first album
     for place, ((number, _), grey) in enumerate(zip(rows, greys, strict=True)):
         first[number].setdefault(grey, place)
+        # where one of the same greys has the same bytes too, that says more
+        exact = whole.get((grey, digests[place]))
+        if number == 0 and digests[place]:
+            whole.setdefault((grey, digests[place]), place)
         twin = first[0].get(grey)
         if twin is None or twin == place or (other is not None and number == 0):
             continue
-        # where one of the same greys has the same bytes too, that says more
-        same_bytes = (at for at in range(twin, place) if greys[at] == grey and digests[at] == digests[place] != "")
-        exact = next((at for at in same_bytes if other is None or rows[at][0] == 0), None)
         kinds.append("pixels" if exact is None else "exact")
         found.append((twin if exact is None else exact, place))
     alone = [np.array([rows[place][1] for place in kept.values()], np.int64) for kept in first]

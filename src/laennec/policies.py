@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from laennec.checks import Verdict
 from laennec.estimates import Estimate
@@ -31,6 +31,13 @@ class Condition(Noun):
     most: float | None = None
     by: Literal["value", "low", "high"] = "value"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_bounds(cls, values: Any) -> Any:
+        if isinstance(values, int | float | str):
+            raise ValueError(f"say which way it bounds: {{ least = {values} }} or {{ most = {values} }}")
+        return values
+
     @model_validator(mode="after")
     def _bounds_something(self) -> Self:
         if self.least is None and self.most is None:
@@ -55,8 +62,9 @@ class Policy(Noun):
         audit_part: likewise, of the model's audit.
         report: by figure of the report: ``auroc``, ``sensitivity``, ``specificity``, ``ece``, ``dice`` …
         audit: by check, then by figure of the model's audit: ``shortcuts.lungs_out``, ``subgroups.worst_sensitivity``.
-        verdicts: by check, the worst verdict allowed: ``note``, or ``warn``. A check without an answer (``skipped``)
-            passes only where ``skipped`` or worse is allowed.
+        verdicts: by check, the worst verdict allowed: ``pass``, ``note`` or ``warn``. What is not known does not pass:
+            a check that could not be looked at (``skipped``) passes only where that is allowed by name, as in
+            ``["warn", "skipped"]``.
         cost: by figure, see `COSTS`: milliseconds of one image and images a second on all threads, MB of the files and
             of memory, watt hours and grams of CO2e of 1,000 studies.
     """
@@ -69,13 +77,20 @@ class Policy(Noun):
     audit_part: Literal["val", "test"] = "val"
     report: dict[str, Condition] = Field(default_factory=dict)
     audit: dict[str, dict[str, Condition]] = Field(default_factory=dict)
-    verdicts: dict[str, Verdict] = Field(default_factory=dict)
+    verdicts: dict[str, tuple[Verdict, ...]] = Field(default_factory=dict)
     cost: dict[str, Condition] = Field(default_factory=dict)
+
+    @field_validator("verdicts", mode="before")
+    @classmethod
+    def _one_or_several(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {name: (told,) if isinstance(told, str) else told for name, told in values.items()}
 
     @model_validator(mode="after")
     def _asks_something(self) -> Self:
         if not (self.report or self.audit or self.verdicts or self.cost):
-            raise ValueError("asks nothing: a model would pass whatever it does")
+            raise ValueError("it sets no condition, and any model would pass")
         strangers = [name for name in self.cost if name not in COSTS]
         if strangers:
             raise ValueError(f"no cost named '{strangers[0]}'; known: {', '.join(COSTS)}")

@@ -44,7 +44,8 @@ def audit(
         bundle: an opened bundle or its folder.
         split: ``val``, ``test`` or ``train``.
         root: where the data lies now, if it moved since the training.
-        only: members of the family of probes; all of them by default.
+        only: members of the family of probes; all of them by default. What an earlier audit of this very bundle says of
+            the others stays.
         language: the page opens in.
 
     Raises:
@@ -87,17 +88,20 @@ def audit(
         laennec=VERSION,
     )
     folder = evaluation.report_folder(bundle, f"audit-{split}")
+    made = auditing.completed(made, folder) if only else made
     auditing.write(made, folder, {s.id: s.path for s in part.samples}, language)
     return made
 
 
 def audited(bundle: Bundle, split: str = "val", *, root: str | Path | None = None) -> Audit:
-    """The audit of that part that lies with the bundle if it is a whole one of this very bundle, else a new one."""
+    """The audit of that part that lies with the bundle if it is a whole one of this very bundle, else a new one. One
+    with a check that nobody could look at is not whole: what was missing may be there now.
+    """
     path = evaluation.report_folder(bundle, f"audit-{split}") / "audit.json"
     if path.is_file():
         with suppress(ValidationError, LaennecError):  # of another version, or damaged: asked again
             found = Audit.model_validate(storage.read_json(path))
-            whole = {check.name for check in found.checks} >= set(family.names("probes"))
+            whole = {check.name for check in found.checks} >= set(family.names("probes")) and not found.unlooked
             if whole and (found.bundle_digest, found.laennec) == (bundle.digest, VERSION):
                 return found
     return audit(bundle, split, root=root)

@@ -124,6 +124,9 @@ def score(
         fill = None
         if before is not None:
             scores = [float(cell) for cell in table.column("score")]
+            if "strangeness" in columns:  # what is unlike the images learned from has no calibrated score
+                strange = [float(cell) >= 1 for cell in table.column("strangeness")]
+                scores = [one for one, unlike in zip(scores, strange, strict=True) if not unlike]
             found = prevalences.estimated(scores, before)
             fill = _filled(columns, before, found)
         left_out = tuple(Refused(id=name, code=code, reason=reason) for name, code, reason in table.finish(fill))

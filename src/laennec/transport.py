@@ -17,7 +17,7 @@ import numpy as np
 
 from laennec import auditing, hardware, intervals, loader, shelf, work
 from laennec.bundle import CARD, open_bundle
-from laennec.checks import Audit, Check, Outcome, Table, Verdict
+from laennec.checks import INDEPENDENT, Audit, Check, Outcome, Table, Verdict
 from laennec.errors import LaennecError, UsageError
 from laennec.estimates import Estimate
 from laennec.evaluation import judged
@@ -31,7 +31,7 @@ from laennec.split import part
 from laennec.studies import Run, Study
 from laennec.studying import study
 from laennec.version import VERSION
-from laennec.wording import Text, tell
+from laennec.wording import Text, tell, written
 
 ALL = "all"
 TITLE = Text(en="A hospital never seen", fr="Un hôpital jamais vu")
@@ -40,12 +40,13 @@ METHOD = tell(
     "straddle. AUROC with DeLong’s interval, sensitivity and specificity at the threshold fitted on validation, which "
     "has no image of the source. Both models are held against each other on the images neither learned from, by "
     "DeLong’s paired test (DeLong 1988), p corrected by Holm’s method. One training each: what another seed would "
-    "give is not in the intervals.",
+    "give is not in the intervals. {i}",
     "La recette est entraînée une fois telle quelle, puis une fois sans chaque source, dont les images forment alors "
     "le test ; aucun patient n’est dans deux parties. AUROC avec l’intervalle de DeLong, sensibilité et spécificité au "
     "seuil ajusté sur la validation, qui n’a aucune image de la source. Les deux modèles sont comparés sur les images "
     "dont aucun n’a appris, par le test apparié de DeLong (DeLong 1988), p corrigé par la méthode de Holm. Un seul "
-    "entraînement pour chacun : ce qu’une autre graine donnerait n’est pas dans les intervalles.",
+    "entraînement pour chacun : ce qu’une autre graine donnerait n’est pas dans les intervalles. {i}",
+    i=INDEPENDENT,
 )
 _HEAD = {
     "Source left out": "Source écartée",
@@ -189,6 +190,9 @@ def leave_one_source_out(
 def compared(runs: dict[str, str], reports: dict[str, Report]) -> Outcome:
     """What the reports of the trainings say: a row for each source whose training ended.
 
+    Nothing passes that was not compared: the verdict is ``warn`` where a training did not end or a source has no image
+    that both models could be judged on, ``skipped`` where no source has any.
+
     Args:
         runs: the run that left out each source.
         reports: of the runs that ended, by run, on their test parts; `ALL` is the one that left out none.
@@ -204,12 +208,15 @@ def compared(runs: dict[str, str], reports: dict[str, Report]) -> Outcome:
         figures |= {f"{runs[name]}_auroc": shown[0], f"{runs[name]}_change": gap}
         rows.append((name, report.images, report.positives, *shown))
         paired.append((name, gap.n, learned, left, gap, corrected[name]))
-    known = [report.metrics["auroc"] for report in done.values() if report.metrics["auroc"].value is not None]
+    areas = {name: report.metrics["auroc"] for name, report in done.items()}
+    known = {name: area.value for name, area in areas.items() if area.value is not None}
+    lowest = min(known, key=known.__getitem__, default="")
     if known:
-        figures["worst_auroc"] = min(known, key=lambda one: one.value or 0.0)
+        figures["worst_auroc"] = areas[lowest]
     worse = [name for name in done if corrected[name] < 0.05 and (pairs[name][2].value or 0.0) < 0]
+    apart = [name for name in done if pairs[name][2].value is None]
     said = [_say_worse(name, *pairs[name][:3]) for name in worse]
-    if not worse:
+    if not worse and len(apart) < len(done):
         said.append(
             tell(
                 "No source is shown to be judged worse by a model that has not learned from it.",
@@ -217,13 +224,12 @@ def compared(runs: dict[str, str], reports: dict[str, Report]) -> Outcome:
             )
         )
     if known:
-        at = min(done, key=lambda name: _value(done[name].metrics["auroc"]))
         said.append(
             tell(
                 "Lowest AUROC on a source left out: {a} ({s}); being chosen as the lowest it looks worse than it is.",
                 "AUROC la plus basse sur une source écartée : {a} ({s}) ; choisie comme la plus basse, elle paraît "
                 "pire qu’elle n’est.",
-                a=_written(done[at].metrics["auroc"]), s=at,
+                a=written(areas[lowest]), s=lowest,
             )
         )  # fmt: skip
     missing = [name for name in runs if name not in done]
@@ -235,7 +241,27 @@ def compared(runs: dict[str, str], reports: dict[str, Report]) -> Outcome:
                 m=", ".join(missing),
             )
         )
-    verdict: Verdict = "warn" if worse or missing else "pass"
+    if ALL not in reports:
+        said.append(
+            tell(
+                "The training on every source did not end: nothing can be said of what leaving one out costs.",
+                "L’entraînement sur toutes les sources n’a pas abouti : rien ne peut être dit de ce que coûte la mise "
+                "à l’écart de l’une d’elles.",
+            )
+        )
+    elif apart:
+        said.append(
+            tell(
+                "No images of both classes from {s} were judged by both models: what leaving it out costs is "
+                "not known.",
+                "Aucune image des deux classes provenant de {s} n’a été jugée par les deux modèles : on ignore ce que "
+                "coûte sa mise à l’écart.",
+                s=", ".join(apart),
+            )
+        )
+    verdict: Verdict = "warn" if worse or missing or apart or ALL not in reports else "pass"
+    if done and not worse and not missing and ALL in reports and len(apart) == len(done):
+        verdict = "skipped"
     tables = (
         Table(title=Text(en="Sources left out", fr="Sources écartées"), head=_titles(_HEAD), rows=tuple(rows)),
         Table(
@@ -249,20 +275,6 @@ def compared(runs: dict[str, str], reports: dict[str, Report]) -> Outcome:
 
 def _titles(words: dict[str, str]) -> tuple[Text, ...]:
     return tuple(Text(en=en, fr=fr) for en, fr in words.items())
-
-
-def _value(estimate: Estimate) -> float:
-    return 1.0 if estimate.value is None else estimate.value
-
-
-def _written(estimate: Estimate) -> Text:
-    return tell(
-        "{v:.3f} [{a:.3f}, {b:.3f}]",
-        "{v:.3f} [{a:.3f} ; {b:.3f}]",
-        v=_value(estimate),
-        a=estimate.low if estimate.low is not None else 0.0,
-        b=estimate.high if estimate.high is not None else 1.0,
-    )
 
 
 def _paired(left: Report, whole: Report | None) -> tuple[Estimate, Estimate, Estimate, float]:
@@ -287,5 +299,5 @@ def _say_worse(name: str, learned: Estimate, left: Estimate, gap: Estimate) -> T
     return tell(
         "On images from {s} a model that has not learned from them reaches {b} instead of {a}: {c:.3f} less.",
         "Sur les images de {s}, un modèle qui n’en a rien appris atteint {b} au lieu de {a} : {c:.3f} de moins.",
-        s=name, a=_written(learned), b=_written(left), c=-(gap.value or 0.0),
+        s=name, a=written(learned), b=written(left), c=-(gap.value or 0.0),
     )  # fmt: skip

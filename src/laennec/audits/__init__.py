@@ -39,6 +39,7 @@ class Subject:
         refused: images that could not be read.
         beside: other data sets to be held against this one.
         seed: of every draw.
+        called: what it goes by among the sets of one audit, where another has the collection's name too.
     """
 
     collection: Collection
@@ -48,11 +49,12 @@ class Subject:
     refused: tuple[Refused, ...] = ()
     beside: tuple[Subject, ...] = ()
     seed: int = 0
+    called: str = ""
 
     @property
     def name(self) -> str:
-        """The collection's."""
-        return self.collection.name
+        """What it goes by in this audit: the collection's name, numbered where another set has it too."""
+        return self.called or self.collection.name
 
     @cached_property
     def ids(self) -> tuple[str, ...]:

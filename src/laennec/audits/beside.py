@@ -10,7 +10,8 @@ from laennec import likeness, storage
 from laennec.audits import SIDE, Subject
 from laennec.checks import VERDICTS, Outcome, Suspect, Table, Verdict
 from laennec.estimates import Estimate
-from laennec.wording import Text, tell
+from laennec.samples import PART_NAMES
+from laennec.wording import Text, joined, of_part, part, tell
 
 TITLE = Text(en="Images in common with the other sets", fr="Images communes avec les autres jeux de données")
 METHOD = tell(
@@ -41,7 +42,7 @@ def audit(subject: Subject) -> Outcome:
         return Outcome(verdict="skipped", said=(alone,), method=METHOD)
     mine = likeness.Album(subject.pixels), [_digest(sample.path) for sample in subject.samples]
     worst: Verdict = "pass"
-    rows: list[tuple[str | int, ...]] = []
+    rows: list[tuple[Text | str | int, ...]] = []
     suspects: list[Suspect] = []
     said: list[Text] = []
     figures: dict[str, Estimate] = {}
@@ -86,7 +87,8 @@ def audit(subject: Subject) -> Outcome:
         size = len(other.samples)
         figures |= {f"{kind}:{other.name}": Estimate(value=count, n=size) for kind, count in counts.items()}
         figures[f"shared:{other.name}"] = Estimate(value=there, n=size)
-        rows.append((other.name, size, *counts.values(), there, here, " + ".join(sorted(p or "–" for p in parts))))
+        where_here = joined((part(name) for name in (*PART_NAMES, "") if name in parts), " + ")
+        rows.append((other.name, size, *counts.values(), there, here, where_here))
         suspects += _suspects(subject, other, found)
     return Outcome(
         verdict=worst,
@@ -105,7 +107,7 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _table(subject: Subject, rows: list[tuple[str | int, ...]]) -> Table:
+def _table(subject: Subject, rows: list[tuple[Text | str | int, ...]]) -> Table:
     return Table(
         title=tell("Images in common", "Images communes"),
         head=(
@@ -132,14 +134,14 @@ def _suspects(subject: Subject, other: Subject, found: likeness.Twins) -> list[S
             told.append(Text(en="mirrored", fr="en miroir"))
         if pairs.inverted[at]:
             told.append(Text(en="greys inverted", fr="niveaux de gris inversés"))
-        if part := str(subject.parts[a]):
-            told.append(tell("in the {p} part of {s}", "dans la partie {p} de {s}", p=part, s=subject.name))
+        if where := str(subject.parts[a]):
+            told.append(tell("in the {p} part of {s}", "dans la partie {p} de {s}", p=of_part(where), s=subject.name))
         suspects.append(
             Suspect(
                 id=subject.ids[a],
                 beside=(f"{other.name}:{other.ids[b]}",),
                 kind=kind,
-                why=Text(en=", ".join(t.en for t in told), fr=", ".join(t.fr for t in told)),
+                why=joined(told),
                 value=float(pairs.value[at]),
             )
         )

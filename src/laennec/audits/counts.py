@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from laennec import images
 from laennec.audits import Subject
-from laennec.checks import Outcome, Table
+from laennec.checks import INDEPENDENT, Outcome, Table
 from laennec.estimates import Estimate
 from laennec.intervals import patient_bootstrap, wilson
 from laennec.samples import PART_NAMES, Sample
-from laennec.wording import Text, tell
+from laennec.wording import Text, joined, of_part, tell
+from laennec.wording import part as in_words
 
 TITLE = Text(en="Counts of parts and subgroups", fr="Effectifs des parties et des sous-groupes")
 FEW = 50  # images with, or without, the finding; a sensitivity measured on fewer has an interval wider than ±.1
@@ -24,18 +25,14 @@ MOVED = 0.05  # difference of prevalence worth a warning, where its interval lea
 METHOD = tell(
     "Images and patients are counted by part, label, view, source, sex and age. Prevalences with Wilson’s interval "
     "(1927); their differences by bootstrap of patients (Field & Welsh 2007). Fewer than {f} images with or without "
-    "the finding in a group of the test part cannot be judged: a sensitivity of .8 is then known to ±.11.",
+    "the finding in a group of the test part cannot be judged: a sensitivity of .8 is then known to ±.11. {i}",
     "Images et patients sont comptés par partie, étiquette, incidence, origine, sexe et âge. Prévalences avec "
     "l’intervalle de Wilson (1927) ; leurs différences par bootstrap sur les patients (Field et Welsh 2007). Moins de "
     "{f} images avec ou sans l’anomalie dans un groupe de la partie de test ne permettent pas de conclure : une "
-    "sensibilité de 0,8 n’est alors connue qu’à ± 0,11.",
+    "sensibilité de 0,8 n’est alors connue qu’à ± 0,11. {i}",
     f=FEW,
+    i=INDEPENDENT,
 )
-_PARTS = {
-    "train": Text(en="training", fr="entraînement"),
-    "val": Text(en="validation", fr="validation"),
-    "test": Text(en="test", fr="test"),
-}
 _FACTS = {
     "view": Text(en="view", fr="incidence"),
     "source": Text(en="source", fr="origine"),
@@ -81,8 +78,7 @@ def audit(subject: Subject) -> Outcome:
         ):
             if chosen:
                 named = [tell("{f} {v}", "{f} {v}", f=_FACTS[f], v=v) for f, v in chosen]
-                listed = Text(en=", ".join(t.en for t in named), fr=", ".join(t.fr for t in named))
-                warnings.append(tell(f"{{g}}: {en}.", f"{{g}} : {fr}.", g=listed))
+                warnings.append(tell(f"{{g}}: {en}.", f"{{g}} : {fr}.", g=joined(named)))
     for part in ("val", "test"):
         warnings += _moved(subject, part, sick, known, figures)
     if not subject.collection.labels.exclusive or np.isnan(subject.values).any():
@@ -161,7 +157,7 @@ def _moved(
             "L’anomalie est présente dans {t:.1%} de la partie d’entraînement et {h:.1%} de la partie {p}, soit un "
             "écart de {v:+.1%} [{l:+.1%} ; {u:+.1%}] : valeurs prédictives, calibration et seuils ne sont pas "
             "transposables.",
-            t=float(sick[train].mean()), h=float(sick[here].mean()), p=_PARTS[part], v=value, l=low, u=high,
+            t=float(sick[train].mean()), h=float(sick[here].mean()), p=of_part(part), v=value, l=low, u=high,
         )
     ]  # fmt: skip
 
@@ -227,7 +223,7 @@ def _by_label(subject: Subject, sick: NDArray[np.bool_], known: NDArray[np.bool_
         patients = {subject.patients[row] for row in np.flatnonzero(here)}
         counts = [int((subject.values[here, place] == 1).sum()) for place in range(subject.values.shape[1])]
         share = wilson(int((sick & here).sum()), int((known & here).sum()))
-        rows.append((_PARTS[part], int(here.sum()), len(patients), *counts, share))
+        rows.append((in_words(part), int(here.sum()), len(patients), *counts, share))
     return Table(
         title=tell("Parts", "Parties"),
         head=(
@@ -261,7 +257,7 @@ def _by_group(
             tell("Value", "Valeur"),
             tell("Images", "Images"),
             tell("Patients", "Patients"),
-            *(tell("{p}, {s}", "{p}, {s}", p=_PARTS[part], s=side) for part in PART_NAMES for side in sides.values()),
+            *(tell("{p}, {s}", "{p}, {s}", p=in_words(part), s=side) for part in PART_NAMES for side in sides.values()),
             tell("Share with the finding", "Part avec l’anomalie"),
         ),
         rows=tuple(rows),

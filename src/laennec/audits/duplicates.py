@@ -11,7 +11,8 @@ from laennec import likeness, storage
 from laennec.audits import SIDE, Subject
 from laennec.checks import Outcome, Suspect, Table
 from laennec.estimates import Estimate
-from laennec.wording import Text, tell
+from laennec.samples import PART_NAMES
+from laennec.wording import Text, joined, of_part, part, tell
 
 TITLE = Text(en="The same image more than once", fr="Une même image présente plusieurs fois")
 METHOD = tell(
@@ -121,9 +122,10 @@ def _contradict(values: np.ndarray) -> bool:
 
 def _table(subject: Subject, groups: list[list[int]]) -> Table:
     """Groups by the parts they lie in."""
-    rows: dict[str, list[list[int]]] = defaultdict(list)
+    rows: dict[tuple[str, ...], list[list[int]]] = defaultdict(list)
     for group in groups:
-        rows[" + ".join(sorted({str(p) or "–" for p in subject.parts[group]}))].append(group)
+        here = {str(name) for name in subject.parts[group]}
+        rows[tuple(name for name in (*PART_NAMES, "") if name in here)].append(group)
     return Table(
         title=tell("Where copies lie", "Où se trouvent les copies"),
         head=(
@@ -132,7 +134,10 @@ def _table(subject: Subject, groups: list[list[int]]) -> Table:
             tell("Images", "Images"),
             tell("Largest group", "Plus grand groupe"),
         ),
-        rows=tuple((where, len(of), sum(map(len, of)), max(map(len, of))) for where, of in sorted(rows.items())),
+        rows=tuple(
+            (joined(map(part, where), " + "), len(of), sum(map(len, of)), max(map(len, of)))
+            for where, of in sorted(rows.items())
+        ),
     )
 
 
@@ -150,7 +155,8 @@ def _suspects(subject: Subject, found: likeness.Twins) -> tuple[Suspect, ...]:
             told.append(Text(en="greys inverted", fr="niveaux de gris inversés"))
         where = subject.parts[[a, b]]
         if where[0] != where[1] and all(where):
-            told.append(tell("in {a} and {b}", "dans {a} et {b}", a=str(where[0]), b=str(where[1])))
+            of = {key: of_part(str(name)) for key, name in zip("ab", where, strict=True)}
+            told.append(tell("in the {a} and {b} parts", "dans les parties {a} et {b}", **of))
         if _contradict(subject.values[[a, b]]):
             told.append(Text(en="under other labels", fr="sous d’autres étiquettes"))
         if subject.patients[a] != subject.patients[b]:
@@ -160,7 +166,7 @@ def _suspects(subject: Subject, found: likeness.Twins) -> tuple[Suspect, ...]:
                 id=subject.ids[a],
                 beside=(subject.ids[b],),
                 kind=kind,
-                why=Text(en=", ".join(t.en for t in told), fr=", ".join(t.fr for t in told)),
+                why=joined(told),
                 value=float(pairs.value[at]),
             )
         )

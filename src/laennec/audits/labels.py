@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from laennec import folds, intervals, traits
 from laennec.audits import Subject
-from laennec.checks import Outcome, Suspect
+from laennec.checks import INDEPENDENT, Outcome, Suspect
 from laennec.errors import UsageError
 from laennec.estimates import Estimate
-from laennec.wording import Text, tell
+from laennec.wording import Text, tell, written
 
 TITLE = Text(en="Suspicious labels", fr="Étiquettes suspectes")
 METHOD = tell(
@@ -30,15 +30,15 @@ METHOD = tell(
     "probability of {c} suffices whatever the average of the label, and the predictor is fitted a second time "
     "without the first suspects. Labels of {s:.0%} of the images are then flipped at random and looked for in the"
     " same way; precision counts every image named beside them as a false alarm, though some may be mislabelled. "
-    "Suspects come in falling order of the gap between the probabilities of the other label and of their own.",
+    "Suspects come in falling order of the gap between the probabilities of the other label and of their own. {i}",
     "Apprentissage confiant (Northcutt, Jiang et Chuang 2021, arXiv:1911.00068) sur les probabilités hors pli, "
     "{k} plis par patient, d’une régression logistique à noyau sur les gradients et les gris autour des poumons "
     "(scikit-learn) ; une probabilité de {c} suffit quelle que soit la moyenne de l’étiquette, et le prédicteur "
     "est ajusté une seconde fois sans les premiers suspects. On inverse ensuite au hasard l’étiquette de {s:.0%} "
     "des images et on les recherche de même ; la précision compte comme fausse alerte toute autre image désignée,"
     " même si certaines sont peut-être mal étiquetées. Les suspects sont rangés par écart décroissant entre la "
-    "probabilité de l’autre étiquette et celle de la leur.",
-    k=folds.FOLDS, s=0.05, c=0.9,
+    "probabilité de l’autre étiquette et celle de la leur. {i}",
+    k=folds.FOLDS, s=0.05, c=0.9, i=INDEPENDENT,
 )  # fmt: skip
 
 _FLIPPED = 0.05
@@ -55,6 +55,15 @@ def audit(subject: Subject) -> Outcome:
     names, classes = _classes(subject)
     rows = np.flatnonzero(classes >= 0)
     held = classes[rows]
+    wanted = [place for place, name in enumerate(names) if name in subject.collection.labels.positive]
+    sick = np.isin(held, wanted)
+    if sick.all() or not sick.any():
+        said = tell(
+            "{n:,} images with the finding and {m:,} without: labels can be doubted only where both are held.",
+            "{n:,} images avec l’anomalie et {m:,} sans : il faut les deux pour douter des étiquettes.",
+            n=int(sick.sum()), m=int((~sick).sum()),
+        )  # fmt: skip
+        return Outcome(verdict="skipped", said=(said,), method=METHOD)
     patients = np.asarray(subject.patients)[rows]
     features = traits.of_lungs(subject.pixels[rows], subject.lungs[rows])
     try:
@@ -82,8 +91,7 @@ def audit(subject: Subject) -> Outcome:
         )
         for at in named
     )  # fmt: skip
-    wanted = [names.index(name) for name in subject.collection.labels.positive if name in names] or [1]
-    auroc = intervals.delong(np.isin(held, wanted), probabilities[:, wanted].sum(1))
+    auroc = intervals.delong(sick, probabilities[:, wanted].sum(1))
     figures = {"auroc": auroc, "suspicious": intervals.wilson(len(named), len(rows))}
     figures |= trial(features, held, patients, subject.seed)
     good = (auroc.low or 0) > _GOOD
@@ -171,7 +179,7 @@ def _said(figures: dict[str, Estimate], named: int, images: int, good: bool) -> 
         tell(
             "{k:,} of {n:,} labels are suspicious ({p:.1%}), to a predictor whose out-of-fold AUROC is {a}.",
             "{k:,} étiquettes sur {n:,} sont suspectes ({p:.1%}) pour un prédicteur dont l’AUROC hors pli est de {a}.",
-            k=named, n=images, p=named / max(images, 1), a=_written(figures["auroc"]),
+            k=named, n=images, p=named / max(images, 1), a=written(figures["auroc"]),
         )
     ]  # fmt: skip
     if "recall" in figures:
@@ -179,9 +187,10 @@ def _said(figures: dict[str, Estimate], named: int, images: int, good: bool) -> 
             tell(
                 "Of labels flipped on purpose it finds {r}; of all it then names {p} are flipped ones, and it names "
                 "{f} of the others.",
-                "Des étiquettes inversées à dessein, il retrouve {r} ; de toutes celles qu’il désigne alors, {p} sont "
-                "des étiquettes inversées, et il désigne {f} des autres.",
-                r=_share(figures["recall"]), p=_share(figures["precision"]), f=_share(figures["false_alarms"]),
+                "Il retrouve {r} des étiquettes inversées volontairement ; {p} de celles qu’il signale alors l’ont été, "
+                "et il signale {f} des autres.",
+                r=written(figures["recall"], ".1%"), p=written(figures["precision"], ".1%"),
+                f=written(figures["false_alarms"], ".1%"),
             )
         )  # fmt: skip
     if not good:
@@ -192,17 +201,3 @@ def _said(figures: dict[str, Estimate], named: int, images: int, good: bool) -> 
             )
         )
     return tuple(said)
-
-
-def _share(figure: Estimate) -> Text:
-    if figure.value is None or figure.low is None or figure.high is None:
-        return Text(en="n/a", fr="n/d")
-    values = {"a": figure.value, "l": figure.low, "h": figure.high}
-    return tell("{a:.1%} [{l:.1%}, {h:.1%}]", "{a:.1%} [{l:.1%} ; {h:.1%}]", **values)
-
-
-def _written(figure: Estimate) -> Text:
-    if figure.value is None or figure.low is None or figure.high is None:
-        return Text(en="n/a", fr="n/d")
-    values = {"a": figure.value, "l": figure.low, "h": figure.high}
-    return tell("{a:.3f} [{l:.3f}, {h:.3f}]", "{a:.3f} [{l:.3f} ; {h:.3f}]", **values)

@@ -2,7 +2,8 @@
 
 The verdict is ``fail`` where a constant pattern outside the lungs gives the label away (sensitivity plus specificity
 of its presence at least 1.5, and clearly more than the picture around it tells), ``warn`` where it gives the source
-away (1.9: sources differ in their frames anyway), ``pass`` where there is none. Framing and exposure tell the label
+away (1.9: sources differ in their frames anyway), ``pass`` where there is none, ``note`` where only the source could
+be asked of. Framing and exposure tell the label
 too, smoothly over the picture; that is for the audit ``trivial`` to say, so a place is held against its surroundings
 and not against chance. A pattern that fewer than about two thirds of a class carry is not found.
 """
@@ -17,11 +18,11 @@ from numpy.typing import NDArray
 
 from laennec import folds
 from laennec.audits import Subject
-from laennec.checks import Outcome, Suspect, Table
+from laennec.checks import INDEPENDENT, Outcome, Suspect, Table
 from laennec.errors import extra
 from laennec.estimates import Estimate
 from laennec.masks import components
-from laennec.wording import Text, tell
+from laennec.wording import Text, tell, written
 
 TITLE = Text(en="Markers outside the lungs", fr="Marques hors des poumons")
 METHOD = tell(
@@ -30,14 +31,14 @@ METHOD = tell(
     "counts that reaches {j} and exceeds the median of its surroundings by {p}, more on few images. Which images "
     "carry the pattern is read from its pixels, and from what each grey there says of the label among all images,"
     " by a linear learner out of fold by patient. The table shows how well the mean, the deviation or the steps "
-    "between neighbours of each cell tell the label alone.",
+    "between neighbours of each cell tell the label alone. {i}",
     "À chacun des {g} × {g} points hors des poumons, on cherche la plage de gris dont la présence révèle le mieux"
     " l’étiquette, jugée par son indice de Youden (sensibilité + spécificité − 1 ; Youden 1950, Cancer 3:32). Un "
     "point compte s’il atteint {j} et dépasse de {p} la médiane de son voisinage, davantage s’il y a peu "
     "d’images. Un modèle linéaire, hors pli par patient, lit les images qui portent le motif dans ses pixels et "
     "dans ce que chaque gris y dit de l’étiquette parmi toutes les images. Le tableau montre ce que la moyenne, "
-    "l’écart type ou les écarts entre pixels voisins de chaque case révèlent à eux seuls de l’étiquette.",
-    g=128, j=0.5, p=0.38,
+    "l’écart type ou les écarts entre pixels voisins de chaque case révèlent à eux seuls de l’étiquette. {i}",
+    g=128, j=0.5, p=0.38, i=INDEPENDENT,
 )  # fmt: skip
 
 _GRID = 128  # places a side
@@ -51,6 +52,11 @@ _CELLS = 8
 _COLUMNS = "ABCDEFGH"
 _SOURCES = 6  # told one by one, the largest
 _FEW = 10  # images of a class below which nothing is said
+_FEW_SAID = tell(
+    "Fewer than {few} images of a class: what places tell of the label cannot be judged.",
+    "Moins de {few} images d’une classe : ce que des emplacements révèlent de l’étiquette ne peut être jugé.",
+    few=_FEW,
+)
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -58,9 +64,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Marker:
-    """A pattern: the places it takes, who carries it, and what it stands for."""
+    """A pattern: the places it takes, who carries it, and what it stands for.
+
+    Attributes:
+        rows: the images that could be judged, their label or source being known; `carriers` and `truth` are of these.
+    """
 
     places: Flags
+    rows: NDArray[np.intp]
     carriers: Flags
     truth: Flags
     what: Text
@@ -76,25 +87,20 @@ def audit(subject: Subject) -> Outcome:
     known = ~np.isnan(subject.truth)
     asked = _asked(subject, known)
     if not asked:
-        nothing = tell(
-            "Fewer than {few} images of a class: nothing can be told from places.",
-            "Moins de {few} images d’une classe : rien ne peut être dit des emplacements.", few=_FEW,
-        )  # fmt: skip
-        return Outcome(verdict="skipped", said=(nothing,), method=METHOD)
+        return Outcome(verdict="skipped", said=(_FEW_SAID,), method=METHOD)
     levels = _levels(subject.pixels)
     lung = np.repeat(np.repeat(subject.lungs.mean(0), 2, 0), 2, 1) >= _LUNG
     found: list[_Marker] = []
     for what, rows, truth, of_label in asked:
         for places, carriers in _markers(subject, rows, levels, truth, lung, _LEAST if of_label else _SOURCE):
-            everyone = np.zeros(len(subject.samples), np.bool_)
-            everyone[rows] = carriers
-            whole = np.zeros(len(subject.samples), np.bool_)
-            whole[rows] = truth
-            found.append(_Marker(places, everyone, whole, what, of_label))
+            found.append(_Marker(places, rows, carriers, truth, what, of_label))
     figures: dict[str, Estimate] = {}
     tables: tuple[Table, ...] = ()
-    said = [_found(marker, len(subject.samples)) for marker in found] or [_nothing(subject, asked[0][3])]
-    if asked[0][3]:
+    of_label = asked[0][3]
+    said = [_found(marker) for marker in found] or [_nothing(len(asked[0][1]), of_label)]
+    if not of_label:
+        said.append(_FEW_SAID)
+    else:
         heat, best = _heat(subject, known, levels, lung)
         tables, figures["best_cell"] = (heat,), best
         said.append(
@@ -103,16 +109,18 @@ def audit(subject: Subject) -> Outcome:
                 "flattered).",
                 "La case hors des poumons qui en révèle le plus atteint à elle seule une AUROC de {a} (la meilleure de "
                 "toutes, donc un peu flattée).",
-                a=_written(best),
+                a=written(best),
             )
         )
     if found:
-        figures["carriers"] = Estimate(
-            value=float(np.any([m.carriers for m in found], axis=0).sum()), n=len(subject.samples)
+        carrying, judged = (
+            len(set(np.concatenate(rows).tolist()))
+            for rows in ([m.rows[m.carriers] for m in found], [m.rows for m in found])
         )
+        figures["carriers"] = Estimate(value=carrying, n=judged)
         figures["told_by_marker"] = max((m.area for m in found), key=lambda area: area.value or 0)
     return Outcome(
-        verdict="fail" if any(m.of_label for m in found) else "warn" if found else "pass",
+        verdict="fail" if any(m.of_label for m in found) else "warn" if found else "pass" if of_label else "note",
         said=tuple(said),
         method=METHOD,
         figures=figures,
@@ -129,11 +137,11 @@ def _asked(subject: Subject, known: Flags) -> list[tuple[Text, NDArray[np.intp],
         name = ", ".join(subject.collection.labels.positive)
         asked.append((tell("“{n}”", "« {n} »", n=name), np.flatnonzero(known), label, True))
     source = np.array([sample.source for sample in subject.samples])
-    everyone = np.arange(len(source))
-    sizes = Counter(str(one) for one in source if one).most_common(_SOURCES)
+    from_ = np.flatnonzero(source != "")
+    sizes = Counter(source[from_].tolist()).most_common(_SOURCES)
     for name, size in sizes[:1] if len(sizes) == 2 else sizes:
-        if len(sizes) > 1 and min(size, len(source) - size) >= _FEW:
-            asked.append((tell("source “{n}”", "la source « {n} »", n=name), everyone, source == name, False))
+        if len(sizes) > 1 and min(size, len(from_) - size) >= _FEW:
+            asked.append((tell("source “{n}”", "la source « {n} »", n=name), from_, source[from_] == name, False))
     return asked
 
 
@@ -290,34 +298,28 @@ def _where(places: Flags) -> Text:
     return Text(en=name, fr=name)
 
 
-def _written(area: Estimate) -> Text:
-    if area.value is None or area.low is None or area.high is None:
-        return Text(en="n/a", fr="n/d")
-    return tell("{a:.3f} [{l:.3f}, {h:.3f}]", "{a:.3f} [{l:.3f} ; {h:.3f}]", a=area.value, l=area.low, h=area.high)
-
-
-def _found(marker: _Marker, images: int) -> Text:
+def _found(marker: _Marker) -> Text:
     carriers, truth = marker.carriers, marker.truth
     return tell(
         "A pattern at {w} gives {t} away: {c:,} of {n:,} images carry it, {p:.1%} of those with {t} against {q:.1%} of "
         "the others (AUROC {a}).",
         "Un motif en {w} trahit {t} : {c:,} images sur {n:,} le portent, {p:.1%} de celles avec {t} contre {q:.1%} des "
         "autres (AUROC {a}).",
-        w=_where(marker.places), t=marker.what, c=int(carriers.sum()), n=images,
-        p=float(carriers[truth].mean()), q=float(carriers[~truth].mean()), a=_written(marker.area),
+        w=_where(marker.places), t=marker.what, c=int(carriers.sum()), n=len(truth),
+        p=float(carriers[truth].mean()), q=float(carriers[~truth].mean()), a=written(marker.area),
     )  # fmt: skip
 
 
-def _nothing(subject: Subject, of_label: bool) -> Text:
+def _nothing(images: int, of_label: bool) -> Text:
     return tell(
         "No place outside the lungs gives {what} away more than its surroundings do ({n:,} images).",
         "Aucun emplacement hors des poumons ne trahit {what} plus que son voisinage ({n:,} images).",
         what=Text(en="the label", fr="l’étiquette") if of_label else Text(en="the source", fr="la source"),
-        n=len(subject.samples),
+        n=images,
     )
 
 
 def _suspects(subject: Subject, marker: _Marker) -> list[Suspect]:
     why = tell("carries the pattern at {w}", "porte le motif en {w}", w=_where(marker.places))
     kind = "marker" if marker.of_label else "source"
-    return [Suspect(id=subject.ids[row], kind=kind, why=why) for row in np.flatnonzero(marker.carriers)]
+    return [Suspect(id=subject.ids[row], kind=kind, why=why) for row in marker.rows[marker.carriers]]

@@ -23,14 +23,14 @@ _ANSWERS = {
 
 def audit(subject: Subject) -> Outcome:
     """Fail where a set beside this one shares its origin; a note where the table does not know."""
-    one = provenance.known(subject.name)
+    one = provenance.known(subject.collection.name)
     related = list(provenance.relatives(one)) if one else []
     said = [
         tell("{t} ({s}).", "{t} ({s}).", t=one.title, s=one.source)
         if one
         else tell(
-            "The table does not know a set named {n}: its images may be those of any other set.",
-            "La table ne connaît aucun jeu de données nommé {n} : ses images peuvent provenir de n’importe quel autre.",
+            "Laennec’s list of public sets has none named {n}: its images may be those of any other set.",
+            "Aucun jeu public nommé « {n} » dans la liste de laennec : ses images peuvent venir d’un autre.",
             n=subject.name,
         )
     ]  # fmt: skip
@@ -82,7 +82,7 @@ def audit(subject: Subject) -> Outcome:
 
 def _against(subject: Subject, other: Subject) -> provenance.Answer:
     """What the table says; where it says nothing, whether the images name one source."""
-    answer = provenance.external(other.name, subject.name)
+    answer = provenance.external(other.collection.name, subject.collection.name)
     mine, theirs = ({sample.source for sample in one.samples} - {""} for one in (subject, other))
     shared = sorted(mine & theirs)
     if answer.external == "no" or not shared:

@@ -24,7 +24,7 @@ from laennec.images import Header, lung_probabilities
 from laennec.images.chest import doubt_of, plausibility
 from laennec.images.lungs import squeezed
 from laennec.samples import Sample
-from laennec.wording import Text, tell
+from laennec.wording import Text, joined, tell
 
 TITLE = Text(en="View and quality", fr="Incidence et qualité")
 METHOD = tell(
@@ -91,13 +91,13 @@ def audit(subject: Subject) -> Outcome:
     rows = zip(subject.samples, subject.headers, subject.pixels, subject.lungs, strict=True)
     for sample, header, pixels, lungs in rows:
         found += [(sample.id, one) for one in _of_image(sample, header, pixels, lungs)]
-    kinds = Counter(one[0] for _, one in found)
+    kinds = Counter(kind for _, kind in {(key, one[0]) for key, one in found})
     images = len(subject.samples) + len(subject.refused)
     named = len({key for key, _ in found})
     figures = {"named": intervals.wilson(named, images)}
     figures |= {kind: Estimate(value=kinds[kind], n=images) for kind in _KINDS}
     said = tell(
-        "{k:,} of {n:,} images are named.", "{k:,} images sur {n:,} sont désignées.", k=named, n=images
+        "{k:,} of {n:,} images are flagged.", "{k:,} images sur {n:,} sont signalées.", k=named, n=images
     )  # fmt: skip
     order = {kind: at for at, kind in enumerate(_KINDS)}
     found.sort(key=lambda one: (order[one[1][0]], -one[1][1]))
@@ -189,14 +189,17 @@ def _seen(pixels: NDArray[np.uint8]) -> float:
 
 def _cropped(lungs: NDArray[np.float32]) -> Iterator[_Found]:
     borders = lungs[0], lungs[-1], lungs[:, 0], lungs[:, -1]
-    for (side, most), border in zip(_CUT, borders, strict=True):
-        share = float((border > _LUNG).mean())
-        if share >= most:
-            said = tell(
+    shares = {side: float((border > _LUNG).mean()) for (side, _), border in zip(_CUT, borders, strict=True)}
+    cut = {side: shares[side] / most for side, most in _CUT if shares[side] >= most}
+    if cut:
+        said = joined(
+            tell(
                 "lungs take {p:.0%} of the {s} border", "les poumons occupent {p:.0%} du bord {s}",
-                p=share, s=_SIDES[side],
-            )  # fmt: skip
-            yield "cropped", share / most, said
+                p=shares[side], s=_SIDES[side],
+            )
+            for side in cut
+        )  # fmt: skip
+        yield "cropped", max(cut.values()), said
 
 
 def _named(kind: str) -> Text:
@@ -215,11 +218,9 @@ def _counted(kinds: Counter[str]) -> tuple[Text, ...]:
 
 def _table(kinds: Counter[str], images: int) -> Table:
     return Table(
-        title=Text(en="Images named", fr="Images désignées"),
+        title=Text(en="Images flagged", fr="Images signalées"),
         head=(Text(en="what", fr="nature"), Text(en="images", fr="images"), Text(en="share", fr="part")),
         rows=tuple(
-            (_named(kind), kinds[kind], intervals.wilson(min(kinds[kind], images), images))
-            for kind in _KINDS
-            if kinds[kind]
+            (_named(kind), kinds[kind], intervals.wilson(kinds[kind], images)) for kind in _KINDS if kinds[kind]
         ),
     )

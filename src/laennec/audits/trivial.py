@@ -7,7 +7,8 @@ where the disease does not are not one population.
 
 The verdict is ``fail`` where a property of the file or a single figure of the border gives the label away (AUROC above
 0.95, its lower bound above 0.9: no disease is in the number of pixels), ``warn`` where all features together tell the
-label or the parts of one class with a lower bound above 0.75, ``pass`` below: disease itself makes a lung brighter, but
+label or the parts of one class with a lower bound above 0.75, ``note`` where too few patients of a class let nobody
+judge the label, ``pass`` below: disease itself makes a lung brighter, but
 732 synthetic radiographs without a shortcut reach no more than 0.55.
 """
 
@@ -20,20 +21,20 @@ from numpy.typing import NDArray
 
 from laennec import folds, intervals, traits
 from laennec.audits import Subject
-from laennec.checks import Outcome, Table, Verdict
+from laennec.checks import INDEPENDENT, Outcome, Table, Verdict
 from laennec.estimates import Estimate
-from laennec.wording import Text, tell
+from laennec.wording import Text, tell, written
 
 TITLE = Text(en="Trivial features", fr="Caractéristiques triviales")
 METHOD = tell(
     "{n} features of the greys ({i}), the borders ({b}) and the file ({f}), read by gradient-boosted trees "
-    "(scikit-learn). Scores are out of fold, {k} folds by patient; AUROC with DeLong’s interval (DeLong 1988), which "
-    "takes the images of a patient as independent. Single features are judged as they are, in the better direction.",
+    "(scikit-learn). Scores are out of fold, {k} folds by patient; AUROC with DeLong’s interval (DeLong 1988). Single "
+    "features are judged as they are, in the better direction. {ind}",
     "{n} caractéristiques des gris ({i}), des bords ({b}) et du fichier ({f}), lues par des arbres à gradient boosté "
-    "(scikit-learn). Les scores sont hors pli, {k} plis par patient ; AUROC avec l’intervalle de DeLong (DeLong 1988), "
-    "qui tient les images d’un patient pour indépendantes. Chaque caractéristique seule est jugée telle quelle, dans "
-    "le meilleur sens.",
+    "(scikit-learn). Les scores sont hors pli, {k} plis par patient ; AUROC avec l’intervalle de DeLong (DeLong 1988). "
+    "Chaque caractéristique seule est jugée telle quelle, dans le meilleur sens. {ind}",
     n=len(traits.NAMES), i=len(traits.INTENSITY), b=len(traits.BORDER), f=len(traits.FILE), k=folds.FOLDS,
+    ind=INDEPENDENT,
 )  # fmt: skip
 
 _NOTABLE, _GIVEN_AWAY = 0.75, 0.95
@@ -57,7 +58,7 @@ def audit(subject: Subject) -> Outcome:
     inside = known & ~test & (subject.parts != "")
     figures = _labels(subject, features, patients, inside, known & test, truth)
     figures |= _parts(subject, features, patients, known, truth, test)
-    if all(figure.value is None for figure in figures.values()):
+    if all(found.value is None for found in figures.values()):
         said = tell(
             "Too few patients of each class and part for {k} folds.",
             "Trop peu de patients de chaque classe et de chaque partie pour {k} plis.", k=folds.FOLDS,
@@ -74,7 +75,7 @@ def audit(subject: Subject) -> Outcome:
         verdict=_verdict(figures, bool(given)),
         said=(*_said(figures), *(_given(name, single) for name, single in given)),
         method=METHOD,
-        figures={name: figure for name, figure in figures.items() if figure.value is not None},
+        figures={name: found for name, found in figures.items() if found.value is not None},
         tables=tables,
     )
 
@@ -121,7 +122,9 @@ def _verdict(figures: dict[str, Estimate], given: bool) -> Verdict:
     if given:
         return "fail"
     asked = ("label_all", "part_negatives", "part_positives")
-    return "warn" if any((figures[name].low or 0) > _NOTABLE for name in asked) else "pass"
+    if any((figures[name].low or 0) > _NOTABLE for name in asked):
+        return "warn"
+    return "note" if figures["label_all"].value is None else "pass"
 
 
 def _said(figures: dict[str, Estimate]) -> list[Text]:
@@ -133,15 +136,25 @@ def _said(figures: dict[str, Estimate]) -> list[Text]:
                 "Trivial features tell the label with AUROC {a} inside train and validation ({n:,} images).",
                 "Les caractéristiques triviales révèlent l’étiquette avec une AUROC de {a} au sein de l’entraînement "
                 "et de la validation ({n:,} images).",
-                a=_written(inside), n=inside.n,
+                a=written(inside), n=inside.n,
             )
         )  # fmt: skip
+    else:
+        said.append(
+            tell(
+                "What they tell of the label could not be judged: too few patients of each class inside train and "
+                "validation for {k} folds.",
+                "Ce qu’elles révèlent de l’étiquette n’a pas pu être jugé : trop peu de patients de chaque classe dans "
+                "l’entraînement et la validation pour {k} plis.",
+                k=folds.FOLDS,
+            )
+        )
     if test.value is not None:
         said.append(
             tell(
                 "Learnt there and judged on the test part they reach {a} ({n:,} images).",
                 "Apprises là et jugées sur la partie de test, elles atteignent {a} ({n:,} images).",
-                a=_written(test), n=test.n,
+                a=written(test), n=test.n,
             )
         )  # fmt: skip
     negatives, positives = figures["part_negatives"], figures["part_positives"]
@@ -152,7 +165,7 @@ def _said(figures: dict[str, Estimate]) -> list[Text]:
                 "is what parts of one population give.",
                 "Elles distinguent la partie de test des autres avec une AUROC de {n} parmi les négatifs et de {p} "
                 "parmi les positifs ; des parties d’une même population donnent 0,5.",
-                n=_written(negatives), p=_written(positives),
+                n=written(negatives), p=written(positives),
             )
         )  # fmt: skip
     if min((inside.low or 0), (test.low or 0)) > _NOTABLE:
@@ -169,20 +182,16 @@ def _given(name: str, single: Estimate) -> Text:
     return tell(
         "A single property gives the label away: {f}, AUROC {a}.",
         "Une seule propriété trahit l’étiquette : {f}, AUROC {a}.",
-        f=traits.plain(name), a=_written(single),
+        f=traits.plain(name), a=written(single),
     )  # fmt: skip
-
-
-def _written(figure: Estimate) -> Text:
-    if figure.value is None or figure.low is None or figure.high is None:
-        return Text(en="n/a", fr="n/d")
-    values = {"a": figure.value, "l": figure.low, "h": figure.high}
-    return tell("{a:.3f} [{l:.3f}, {h:.3f}]", "{a:.3f} [{l:.3f} ; {h:.3f}]", **values)
 
 
 def _groups(figures: dict[str, Estimate]) -> Table:
     return Table(
-        title=Text(en="What features tell of the label (AUROC)", fr="Ce que révèlent de l’étiquette (AUROC)"),
+        title=Text(
+            en="What features tell of the label (AUROC)",
+            fr="Ce que les caractéristiques révèlent de l’étiquette (AUROC)",
+        ),
         head=(
             Text(en="features", fr="caractéristiques"),
             Text(en="inside train and validation", fr="dans l’entraînement et la validation"),

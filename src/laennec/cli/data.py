@@ -77,7 +77,7 @@ def audit(
     only: Annotated[
         list[str] | None, typer.Option(help="An audit of `laennec list audits`; all of them by default.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 if a check fails.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 if a check fails or cannot look.")] = False,
     lang: Annotated[str, typer.Option("--lang", help="Language the page opens in: en or fr.")] = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")] = False,
 ) -> int:
@@ -96,7 +96,7 @@ def audit(
     print_it(made.model_dump(mode="json") if as_json else page.audit_text(made))
     if not as_json:
         typer.echo(f"page: {out / 'audit.html'}")
-    if strict and made.verdict == "fail":
+    if strict and (made.verdict == "fail" or made.unlooked):
         return 1
     return 3 if made.refused else 0
 

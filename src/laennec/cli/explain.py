@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -50,12 +50,17 @@ def _table(answers: list[Any], out: Path) -> None:
     from rich.table import Table
 
     table = Table()
-    for name in ("file", "score", "positive", "method", "heat in lungs", "if even", "layer"):
-        table.add_column(name, justify="right" if name in {"score", "heat in lungs", "if even"} else "left")
+    for name in ("file", "score", "positive", "method", "grid", "heat in lungs", "if even"):
+        justify: Literal["left", "right"] = "right" if name in {"score", "heat in lungs", "if even"} else "left"
+        table.add_column(name, justify=justify, overflow="fold")
     for a in answers:
         inside, even = ("-" if share is None else f"{share:.0%}" for share in (a.inside_lungs, a.expected))
+        grid = f"{a.grid[0]} x {a.grid[1]}"
         decided = "yes" if a.positive else "no"
-        table.add_row(escape(Path(a.id).name), f"{a.score:.4f}", decided, a.method, inside, even, escape(a.layer))
+        table.add_row(escape(Path(a.id).name), f"{a.score:.4f}", decided, a.method, grid, inside, even)
     Console().print(table)
-    typer.echo(f"written into {out}")
+    cold = [Path(a.id).name for a in answers if a.hottest is None]
+    if cold:
+        typer.echo(f"no place speaks for {answers[0].label} in {', '.join(cold)}: that layer is empty")
+    typer.echo(f"written into {out}: NAME.picture.png, and NAME.METHOD.png to lay over it")
     typer.echo("Where the model looks, not why. Research use only. Not a medical device.")

@@ -122,7 +122,7 @@ def audit(
     only: Annotated[
         list[str] | None, typer.Option(help="A probe of `laennec list probes`; all of them by default.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 if a check fails.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 if a check fails or cannot look.")] = False,
     lang: _Lang = "en",
     as_json: _Json = False,
 ) -> int:
@@ -132,7 +132,10 @@ def audit(
 
     made = run(bundle, split, root=root, only=only or [], language=language_of(lang))
     show(made.model_dump(mode="json") if as_json else page.audit_text(made))
-    return 1 if strict and made.verdict == "fail" else 0
+    if not as_json:
+        typer.echo(f"page: {bundle / 'reports' / f'audit-{split}' / 'audit.html'}")
+        typer.echo(f"next: laennec evaluate {bundle} --split test")
+    return 1 if strict and (made.verdict == "fail" or made.unlooked) else 0
 
 
 def ensemble(

@@ -26,6 +26,7 @@ _REFERRED = (
     "refer: a person should decide. uncertain: the labels that stay possible are not the answer alone; unlike: the "
     "image is unlike those the model learned from."
 )
+_MANY = 100  # images from which an estimated prevalence says something
 _Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")]
 
 
@@ -107,7 +108,14 @@ def score(
         f"scored:  {scored.images} images -> {scored.table} ({scored.seconds:.1f} s, {scored.rate:.0f} images/s)"
     )
     if scored.prevalence is not None:
-        typer.echo(f"prevalence: {scored.prevalence.text()}, estimated from {scored.prevalence.n} images")
+        found = scored.prevalence
+        typer.echo(
+            f"prevalence: {found.text()}, estimated from {found.n} images, those unlike what was learned left out"
+        )
+        typer.echo(
+            "            It holds only where images with and without the finding look as they did in validation, which "
+            "no score can tell" + ("; and these are few images." if found.n < _MANY else "."),
+        )
     if scored.refused:
         typer.echo(f"refused: {len(scored.refused)} files -> {scored.refused_table}")
         for item in scored.refused[:5]:
@@ -196,7 +204,8 @@ def _table(answers: list[Any], card: Card, prevalence: float | None) -> None:
     outlined = ("right", "left", "lungs") if card.segments else ()
     table = Table()
     for name in ("file", *decided, *adapted, *referred, *outlined, "ms"):
-        table.add_column(name, justify="left" if name in {"file", "answer", "positive", *referred} else "right")
+        left = name in {"file", "answer", "positive", *referred}
+        table.add_column(name, justify="left" if left else "right", overflow="fold")  # names that are cut are alike
     for a in answers:
         if isinstance(a, Refused):
             table.add_row(escape(Path(a.id).name), f"refused: {a.code}")

@@ -52,4 +52,4 @@ def calibrate(
             f"unlike:     beyond {novelty.threshold:.2f} standard deviations in {novelty.kept} dimensions of the "
             f"features (n = {novelty.n} training images, {novelty.n_val} of validation)"
         )
-    typer.echo(f"next:       laennec evaluate {out} --split test")
+    typer.echo(f"next:       laennec audit {out}")

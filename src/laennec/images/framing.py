@@ -227,3 +227,41 @@ def equalised(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     risen = (count - count[0]) / max(1, count[-1] - count[0])
     spread: NDArray[np.float32] = risen.astype(np.float32)[levels]
     return spread
+
+
+def reread(
+    changed: NDArray[np.float32], before: NDArray[np.float32], lungs: NDArray[np.bool_], preprocess: Preprocess
+) -> NDArray[np.float32]:
+    """A picture that was changed after `framed` had made it, as the same change of the file would show it: what
+    `preprocess` does to greys is done again. What that undoes (a brightness, a contrast) was no change to the model.
+
+    Args:
+        changed: ``float32 [rows, columns]`` in [0, 1], nothing in it moved.
+        before: what it was made of, as `framed` answered it.
+        lungs: where the lungs are in it, ``bool [rows, columns]``; no pixel where none were found, and its greys are
+            then equalised alone.
+    """
+    picture = changed
+    if lungs.any():
+        # equalised, a picture has the same greys on any scale
+        if preprocess.normalise == "lungs" and not preprocess.equalise:
+            low, high = (float(level) for level in np.percentile(picture[lungs], (LOW[0], HIGH[0])))
+            picture = stretched(picture, low, high) if high - low >= _LEAST else picture
+        if preprocess.outside != "keep":
+            picture = _faded_again(picture, before, lungs, preprocess)
+    return equalised(picture) if preprocess.equalise else picture
+
+
+def _faded_again(
+    changed: NDArray[np.float32], before: NDArray[np.float32], lungs: NDArray[np.bool_], preprocess: Preprocess
+) -> NDArray[np.float32]:
+    """What lies outside the lungs is faded already; what fades now is the change, drawn towards that of the lungs."""
+    mask = np.asarray(Image.fromarray(lungs.astype(np.uint8) * 255).resize((GRID, GRID))) >= 128
+    if not mask.any():
+        return changed
+    spans = [np.flatnonzero(mask.any(axis)) for axis in (0, 1)]
+    across, down = ((span[-1] + 1 - span[0]) / GRID for span in spans)
+    kept = Region(mask, (across, down)).kept(changed.shape, preprocess.margin, (0, 0, *changed.shape[::-1]))
+    black, change = preprocess.outside == "black", changed - before
+    level, contrast = (0.0, 0.0) if black else (float(change[lungs].mean(dtype=np.float64)), _DIMMED)
+    return before + faded(change, kept, level, contrast)

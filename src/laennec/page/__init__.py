@@ -8,7 +8,7 @@ from laennec.page.comparison import comparison_page, comparison_text
 from laennec.page.cost import cost_text
 from laennec.page.data import exploration_page, exploration_text
 from laennec.page.documents import as_markdown, data_sheet, model_card
-from laennec.page.html import report_page
+from laennec.page.html import errors_pictured, report_page
 from laennec.page.segmentation import pictured
 from laennec.page.study import study_page, study_text
 from laennec.page.text import report_text
@@ -24,6 +24,7 @@ __all__ = [
     "comparison_text",
     "cost_text",
     "data_sheet",
+    "errors_pictured",
     "exploration_page",
     "exploration_text",
     "model_card",

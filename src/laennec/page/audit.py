@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group
@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from laennec.checks import VERDICTS, Audit, Check, Suspect
-from laennec.page.checked import SYMBOLS, checked, ordered, table_of, written
+from laennec.page.checked import SYMBOLS, checked, listed, ordered, table_of, written
 from laennec.page.html import LISTED, picture_uri, render
 from laennec.page.text import RESEARCH, add_row, plain_table
 from laennec.page.voice import LANGUAGES, Language, Voice
@@ -57,7 +57,7 @@ def _suspect(one: Suspect, voice: Voice) -> dict[str, Any]:
         "id": one.id,
         "beside": one.beside[:_BESIDE],
         "more": max(0, len(one.beside) - _BESIDE),
-        "kind": one.kind,
+        "kind": voice.kind(one.kind),
         "why": one.why.in_(voice.lang),
         "value": written(voice, one.value) if one.value is not None else "",
     }
@@ -65,7 +65,7 @@ def _suspect(one: Suspect, voice: Voice) -> dict[str, Any]:
 
 def _check(check: Check, place: int, places: Mapping[str, int], voice: Voice) -> dict[str, Any]:
     kinds = Counter(one.kind for one in check.suspects if one.kind)
-    told = [str(voice("audit.kind_of", kind=kind, n=voice.count(n))) for kind, n in kinds.most_common()]
+    told = [str(voice("audit.kind_of", kind=voice.kind(kind), n=voice.count(n))) for kind, n in kinds.most_common()]
     return checked(check, voice, f"{check.name}{place}") | {
         "anchor": f"{voice.lang}-check-{place}",
         "shown": _shown(check, places, voice),
@@ -85,21 +85,17 @@ def _lead(audit: Audit, voice: Voice) -> list[str]:
     said: list[str] = []
     if titles["fail"]:
         n, key = len(titles["fail"]), "fail_one" if len(titles["fail"]) == 1 else "fail"
-        values = {"n": n, "of": len(audit.checks), "titles": _listed(titles["fail"])}
+        values = {"n": n, "of": len(audit.checks), "titles": listed(titles["fail"])}
         if n == 1:
             del values["n"]
         said.append(voice(f"audit.lead.{key}.{audit.of}", **values))
     if titles["warn"]:
-        said.append(voice("audit.lead.warn", titles=_listed(titles["warn"])))
+        said.append(voice("audit.lead.warn", titles=listed(titles["warn"])))
     if not said:
         said.append(voice("audit.lead.clear"))
     if titles["skipped"]:
-        said.append(voice("audit.lead.skipped", titles=_listed(titles["skipped"])))
+        said.append(voice("audit.lead.skipped", titles=listed(titles["skipped"])))
     return said
-
-
-def _listed(titles: Sequence[str]) -> str:
-    return " ; ".join(titles).replace(" ;", "\u202f;") if any("," in title for title in titles) else ", ".join(titles)
 
 
 def audit_page(audit: Audit, *, pictures: Mapping[str, bytes] | None = None, language: Language = "en") -> str:
@@ -145,6 +141,8 @@ def audit_text(audit: Audit) -> Group:
         RichText.assemble((audit.name, "bold"), f"  audit of {'the data' if audit.of == 'data' else 'the model'}"),
         RichText(made),
     ]
+    if audit.of == "model" and audit.part in ("val", "train"):
+        parts.append(RichText(WORDS[f"audit.used.{audit.part}"][0], style="yellow"))
     for check in ordered(audit):
         parts.append(RichText(""))
         parts += _told(check, voice)
@@ -185,7 +183,7 @@ def _told(check: Check, voice: Voice) -> list[RichText | RichTable | Padding]:
         parts.append(Padding(shown, (0, 0, 0, 2)))
     if check.suspects:
         kinds = Counter(one.kind for one in check.suspects if one.kind)
-        told = ", ".join(f"{kind} {n:,}" for kind, n in kinds.most_common())
+        told = ", ".join(f"{voice.kind(kind)} {n:,}" for kind, n in kinds.most_common())
         counted = f"{len(check.suspects):,} images pointed at" + (f" ({told})" if told else "")
         parts.append(Padding(RichText(f"{counted}, in suspects.csv; the first:", style=style), (0, 0, 0, 2)))
         for one in check.suspects[:_NAMED]:

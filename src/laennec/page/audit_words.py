@@ -5,7 +5,7 @@ from __future__ import annotations
 AUDIT_WORDS: dict[str, tuple[str, str]] = {
     "audit.title.data": ("Audit of the data set {name}", "Audit du jeu de données {name}"),
     "audit.title.model": ("Audit of the model {name}", "Audit du modèle {name}"),
-    "audit.subtitle.data": ("Split {how}, {made}", "Répartition {how}, {made}"),
+    "audit.subtitle.data": ("Split: {how} · {made}", "Répartition : {how} · {made}"),
     "audit.subtitle.model": ("{collection}, {part} part, {made}", "{collection}, partie {part}, {made}"),
     "audit.counts": (
         "<strong>{images}</strong> images · <strong>{patients}</strong> patients · <strong>{checks}</strong> checks · "
@@ -73,6 +73,20 @@ AUDIT_WORDS: dict[str, tuple[str, str]] = {
     ),
     "audit.lead.none": ("No check was asked for.", "Aucun contrôle n’a été demandé."),
     "audit.glance": ("The checks at a glance", "Les contrôles d’un coup d’œil"),
+    "audit.used.val": (
+        "Made on the validation part, on which the epoch was chosen, the thresholds were set and, where there are any, "
+        "the calibration and the conformal sets were fitted: figures here flatter the model. Differences between "
+        "groups and conditions can be read; levels are for the test part, once the model is frozen.",
+        "Établi sur la partie de validation, qui a servi à choisir l’époque, à fixer les seuils et, s’il y en a, à "
+        "ajuster la calibration et les ensembles conformes : les résultats y sont flatteurs. Les écarts entre groupes "
+        "et entre conditions peuvent se lire ; les niveaux se jugent sur la partie de test, une fois le modèle figé.",
+    ),
+    "audit.used.train": (
+        "Made on the training part: the model learned these very images, and figures here flatter it. They say nothing "
+        "of how it does on images it has not seen.",
+        "Établi sur la partie d’entraînement : le modèle a appris ces images mêmes, et les résultats y sont flatteurs. "
+        "Ils ne disent rien de ce qu’il vaut sur des images qu’il n’a pas vues.",
+    ),
     "audit.not_frozen": (
         "Made on the {part} part. A part that a finding was acted upon is no longer an untouched test.",
         "Établi sur la partie {part}. Une partie dont on a suivi les constats n’est plus un test intact.",
@@ -85,7 +99,29 @@ AUDIT_WORDS: dict[str, tuple[str, str]] = {
     "audit.level": ("reference", "référence"),
     "audit.suspects": ("Images pointed at: {n}", "Images signalées : {n}"),
     "audit.kinds": ("By kind: {kinds}.", "Par nature : {kinds}."),
-    "audit.kind_of": ("{kind} {n}", "{kind} {n}"),
+    "audit.kind_of": ("{kind} {n}", "{kind} ({n})"),
+    "suspect.exact": ("exact", "mêmes octets"),
+    "suspect.pixels": ("same greys", "mêmes niveaux de gris"),
+    "suspect.near": ("near", "presque identique"),
+    "suspect.patient": ("patient in two parts", "patient dans deux parties"),
+    "suspect.none": ("no patient", "sans patient"),
+    "suspect.person": ("key of several patients", "identifiant de plusieurs patients"),
+    "suspect.label": ("doubtful label", "étiquette douteuse"),
+    "suspect.marker": ("mark of a label", "marque liée à une classe"),
+    "suspect.source": ("mark of a source", "marque liée à une source"),
+    "suspect.unreadable": ("unreadable", "illisible"),
+    "suspect.blank": ("blank", "vide"),
+    "suspect.tiny": ("tiny", "minuscule"),
+    "suspect.lateral": ("lateral", "de profil"),
+    "suspect.inverted": ("inverted", "gris inversés"),
+    "suspect.turned": ("turned", "tournée"),
+    "suspect.not_chest": ("not a chest", "pas un thorax"),
+    "suspect.cropped": ("cropped", "tronquée"),
+    "suspect.text": ("text", "texte incrusté"),
+    "suspect.dark": ("dark", "trop sombre"),
+    "suspect.bright": ("bright", "trop claire"),
+    "suspect.outside": ("heat outside the lungs", "carte hors des poumons"),
+    "suspect.corner": ("corner", "coin"),
     "audit.all_suspects": ("List of the images ({shown} of {n})", "Liste des images ({shown} sur {n})"),
     "audit.more_suspects": (
         "{n} more stand in suspects.csv beside this page.",

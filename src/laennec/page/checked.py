@@ -12,6 +12,8 @@ from laennec.page.audit_plots import chart
 from laennec.page.voice import Voice
 
 LISTED = 200  # points of a chart
+_TINY = 1e-5  # below it a number is written by its power of ten
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SYMBOLS = {"pass": "✓", "note": "i", "skipped": "–", "warn": "!", "fail": "✕"}
 
 
@@ -20,18 +22,31 @@ def ordered(audit: Audit) -> list[Check]:
     return sorted(audit.checks, key=lambda check: -VERDICTS.index(check.verdict))
 
 
+def listed(titles: Sequence[str]) -> str:
+    """Titles in one line, parted by semicolons where one has a comma of its own."""
+    return " ; ".join(titles).replace(" ;", "\u202f;") if any("," in title for title in titles) else ", ".join(titles)
+
+
 def written(voice: Voice, value: float | None, *, digits: int | None = None) -> str:
-    """A number as its size asks: ``5,840``, ``0.953``, ``12.4``, ``0.00002``; a dash for None."""
+    """A number as its size asks: ``5,840``, ``0.953``, ``12.4``, ``0.00002``, ``1.6 × 10⁻³⁶``; a dash for None."""
     if value is None:
         return "–"
     if digits is None:
         if float(value).is_integer():
             digits = 0
+        elif abs(value) < _TINY:
+            return ("−" if value < 0 else "") + _powered(voice, abs(value))
         elif abs(value) < 0.0005:
             return ("−" if value < 0 else "") + voice.significant(abs(value), 2)
         else:
             digits = _digits(value)
-    return ("−" if value < 0 else "") + voice.number(abs(value), digits)
+    return ("−" if round(value, digits) < 0 else "") + voice.number(abs(value), digits)
+
+
+def _powered(voice: Voice, value: float) -> str:
+    """A tiny number by its power of ten, which a table can hold."""
+    digits, power = f"{value:.1e}".split("e")
+    return f"{voice.number(float(digits), 1)}\u00a0×\u00a010{str(int(power)).translate(_RAISED)}"
 
 
 def _digits(value: float) -> int:

@@ -34,6 +34,7 @@ CARD_WORDS: dict[str, tuple[str, str]] = {
     "section.ethics": ("Ethical considerations, caveats", "Considérations éthiques, réserves"),
     "section.motivation": ("Motivation", "Motivation"),
     "section.composition": ("Composition", "Composition"),
+    "section.judged": ("Images it was judged on", "Images sur lesquelles il a été jugé"),
     "section.collecting": ("Collection process", "Collecte"),
     "section.preparing": ("Preprocessing and split", "Préparation et répartition"),
     "section.uses": ("Uses", "Usages"),
@@ -67,6 +68,12 @@ CARD_WORDS: dict[str, tuple[str, str]] = {
     "stated.data_use": (
         "Used here to train and judge a model in research.",
         "Employé ici pour entraîner et évaluer un modèle dans le cadre de la recherche.",
+    ),
+    "stated.apart": (
+        "By the patient keys of the data nobody stands in two parts: loading refuses a split that straddles. This is "
+        "said of the split whose digest stands below.",
+        "D’après les identifiants de patient du jeu, personne ne figure dans deux parties : le chargement refuse une "
+        "répartition qui coupe un patient en deux. Cela vaut pour la répartition dont l’empreinte figure plus bas.",
     ),
     "name": ("Name", "Nom"),
     "task": ("Task", "Tâche"),
@@ -105,6 +112,8 @@ CARD_WORDS: dict[str, tuple[str, str]] = {
     "train": ("training", "entraînement"),
     "val": ("validation", "validation"),
     "test": ("test", "test"),
+    "external": ("external", "externe"),
+    "shared": ("shared, not external", "partagé, non externe"),
     "label": ("Images labelled", "Images de la classe"),
     "positives": ("With the finding", "Avec l’anomalie"),
     "split_how": ("Split", "Répartition"),

@@ -110,25 +110,35 @@ def model_card(card: Card, report: Report, audits: Sequence[Audit] = (), cost: C
 
 
 def data_sheet(card: Card, report: Report, audits: Sequence[Audit] = ()) -> dict[str, Any]:
-    """The data sheet of what the model was made with and judged on, as JSON like `model_card`'s."""
-    audits = [a for a in audits if a.of == "data" and a.collection_digest == report.collection_digest]
+    """The data sheet of what the model was made with, and of the images it was judged on, as JSON like `model_card`'s.
+
+    Audits of other data than it was made with, or of another split of them, are left out.
+    """
+    audits = [a for a in audits if a.covers(card.data.collection_digest, card.data.split_digest)]
     files = sources(card, report, audits)
-    per_class = [(f"label\t={c.label}", (REPORT, f"/per_class/{i}/n")) for i, c in enumerate(report.per_class)]
+    here = f"={report.collection}\t{report.part}"
     sections: dict[str, Sequence[Row]] = {
         "motivation": [("why_made", (CARD, "/data/purpose")), ("funded", (CARD, "/data/funding"))],
         "composition": [
             ("collection", (CARD, "/data/collection")),
             ("labels", (CARD, "/labels/names")),
             *_parts(card),
-            *per_class,
             ("notes", (CARD, "/data/notes")),
-            ("refused", (REPORT, "/refused/#")),
+        ],
+        "judged": [
+            *_of(REPORT, "collection", "part", "images", "patients"),
+            *(
+                (f"{here}\tlabel\t={one.label}", (REPORT, f"/per_class/{i}/n"))
+                for i, one in enumerate(report.per_class)
+            ),
+            (f"{here}\trefused", (REPORT, "/refused/#")),
         ],
         "collecting": [("acquired", (CARD, "/data/acquisition")), ("consent", (CARD, "/data/consent"))],
         "preparing": [
             ("preprocess_size", (CARD, "/preprocess/size")),
             ("resize", (CARD, "/preprocess/resize")),
             ("split_how", (CARD, "/data/split_how")),
+            *_stated("apart"),
         ],
         "uses": _stated("data_use", "no_care"),
         "distribution": [("licence", (CARD, "/data/licence")), ("citation", (CARD, "/data/citation"))],
@@ -218,6 +228,8 @@ def _audits(audits: dict[str, Audit]) -> Iterator[Row]:
                 yield f"={check.name}\t={name}", (file, f"{base}/figures{_step(name)}")
             if check.suspects:
                 yield f"={check.name}\tsuspects", (file, f"{base}/suspects/#")
+            for kind in check.withheld:
+                yield f"={check.name}\tsuspects\tsuspect.{kind}", (file, f"{base}/withheld{_step(kind)}")
     if not audits:
         yield "audit", (REPORT, "/audit")
 
@@ -245,10 +257,15 @@ def _name(key: str) -> dict[str, str]:
         return dict(zip(LANGUAGES, CARD_WORDS[key], strict=True))
     if key in WORDS:
         return dict(zip(LANGUAGES, WORDS[key], strict=True))
-    parts = [
-        (part[1:], part[1:]) if part.startswith("=") else CARD_WORDS.get(part, (part, part)) for part in key.split("\t")
-    ]
-    return {lang: " · ".join(part[i] for part in parts) for i, lang in enumerate(LANGUAGES)}
+    parts = [_word(part) for part in key.split("\t")]
+    return {lang: " · ".join(part[i] for part in parts if part[i]) for i, lang in enumerate(LANGUAGES)}
+
+
+def _word(part: str) -> tuple[str, str]:
+    if part.startswith("="):
+        return part[1:], part[1:]
+    bare = part.removeprefix("suspect.")
+    return CARD_WORDS.get(part) or WORDS.get(part) or (bare, bare)
 
 
 def _document(kind: str, sections: dict[str, Sequence[Row]], files: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -287,7 +304,7 @@ def as_markdown(document: dict[str, Any], language: Language = "en") -> str:
         if rows:
             lines += ["| " + " | ".join(heads) + " |", "|---|---|---|"]
             for entry in rows:
-                value = told(entry["value"], voice)
+                value = told(_worded(entry, voice), voice)
                 source = f"`{_code(entry['source'])}`" if entry["source"] else "–"
                 lines.append(f"| {_plain(entry['name'][language])} | {value} | {source} |")
             lines.append("")
@@ -297,6 +314,21 @@ def as_markdown(document: dict[str, Any], language: Language = "en") -> str:
 def _colon(language: Language) -> str:
     """The colon with the space French sets before it."""
     return "\u00a0:" if language == "fr" else ":"
+
+
+_NAMED = {"verdict": "audit.verdict.", "part": "named.", "decision": "point.", "kind": "energy."}
+
+
+def _worded(entry: dict[str, Any], voice: Voice) -> Any:
+    """A value that is one of our own words (a verdict, a part, a rule, a kind of energy) as people say it."""
+    value, (_, _, pointer) = entry["value"], (entry["source"] or "").partition("#")
+    last = pointer.rpartition("/")[2]
+    if not isinstance(value, str):
+        return value
+    if last == "split_how":
+        return voice.split(value)
+    key = f"{_NAMED.get(last, '')}{value}"
+    return voice.plain(key) if last in _NAMED and key in WORDS else value
 
 
 def told(value: Any, voice: Voice) -> str:
@@ -316,8 +348,9 @@ def told(value: Any, voice: Voice) -> str:
         figure = Estimate.model_validate(value)
         if figure.value is None:
             return f"{missing} (n = {voice.count(figure.n)})"
-        ranged = "" if figure.low is None else f" [{written(voice, figure.low)}; {written(voice, figure.high)}]"
-        method = f", {figure.method.replace('_', ' ')}" if figure.method else ""
+        apart = "\u202f; " if voice.lang == "fr" else "; "
+        ranged = "" if figure.low is None else f" [{written(voice, figure.low)}{apart}{written(voice, figure.high)}]"
+        method = f", {voice.method(figure.method)}" if figure.method else ""
         return f"{written(voice, figure.value)}{ranged} (n = {voice.count(figure.n)}{method})"
     return _plain(str(value))
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 SHARES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv")  # written as percentages
 PICTURES = 12
 LISTED = 200
-_PREVALENCES = (0.01, 0.05, 0.20, 0.50)
 _KINDS = ("missed", "alarm", "confused")
 
 
@@ -91,6 +90,19 @@ def _picked(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return missed[:room] + others[: PICTURES - room]
 
 
+def errors_pictured(report: Report) -> list[str]:
+    """Ids of the errors whose pictures the page shows, missed findings before false alarms; at most `PICTURES`."""
+    if report.operating_point is None:
+        return []
+    return [row["mistake"].id for row in _picked(_errors(report))]
+
+
+def _errors(report: Report) -> list[dict[str, Any]]:
+    """Every error with its kind, as the page tells them: missed findings first, each kind by falling certainty."""
+    rows = [{"mistake": mistake, "kind": _kind(mistake, report)} for mistake in report.mistakes]
+    return sorted(rows, key=lambda row: (_KINDS.index(str(row["kind"])), -row["mistake"].certainty))
+
+
 def _kind(mistake: Mistake, report: Report) -> str:
     called = mistake.score >= report.threshold
     if called == (report.truths.get(mistake.id) == 1):
@@ -99,26 +111,17 @@ def _kind(mistake: Mistake, report: Report) -> str:
 
 
 def _elsewhere(report: Report) -> list[dict[str, Any]]:
-    """Per 1,000 people at several prevalences: called, rightly, missed, PPV, NPV (Altman & Bland, BMJ 1994)."""
-    sensitivity, specificity = (report.metrics[name].value for name in ("sensitivity", "specificity"))
-    if sensitivity is None or specificity is None:
-        return []
-    here = report.positives / len(report.truths)
+    """The report's predictive values by prevalence, with what would come of 1,000 people there (Altman & Bland, BMJ
+    1994); nothing of an older report, which has none."""
+    hits, missed, alarms, cleared = outcomes(report.scores, report.truths, report.threshold)
+    here = {one.prevalence for one in report.prevalences if one.measured}
     rows = []
-    for share in sorted({*_PREVALENCES, here}):
-        hits, alarms = 1000 * share * sensitivity, 1000 * (1 - share) * (1 - specificity)
-        missed, cleared = 1000 * share - hits, 1000 * (1 - share) - alarms
-        rows.append(
-            {
-                "share": share,
-                "here": share == here,
-                "called": hits + alarms,
-                "hits": hits,
-                "missed": missed,
-                "ppv": hits / (hits + alarms) if hits + alarms else None,
-                "npv": cleared / (cleared + missed) if cleared + missed else None,
-            }
-        )
+    for one in report.prevalences:
+        if one.prevalence in here and not one.measured:
+            continue
+        found = 1000 * one.prevalence * hits / (hits + missed)
+        called = found + 1000 * (1 - one.prevalence) * alarms / (alarms + cleared)
+        rows.append({"at": one, "called": called, "hits": found, "missed": 1000 * one.prevalence - found})
     return rows
 
 
@@ -144,8 +147,7 @@ def _decisions(report: Report, thumbnails: Mapping[str, bytes], maps: Mapping[st
     """What the page's part about decisions is made of; empty for a report without an operating point."""
     if report.operating_point is None:
         return {}
-    errors: list[dict[str, Any]] = [{"mistake": mistake, "kind": _kind(mistake, report)} for mistake in report.mistakes]
-    errors.sort(key=lambda row: (_KINDS.index(row["kind"]), -row["mistake"].certainty))
+    errors = _errors(report)
     shown = [
         row | {"picture": picture_uri(thumbnails.get(key)), "map": picture_uri(maps.get(key))}
         for row in errors
@@ -183,8 +185,7 @@ def report_page(
 
     Args:
         history: the training's epochs, drawn as curves where given.
-        thumbnails: sample id to PNG (or JPEG) bytes, for the pictures of the most certain errors. At most
-            `PICTURES` are shown: missed findings first, then false alarms, each by falling certainty.
+        thumbnails: sample id to PNG (or JPEG) bytes, for the pictures of the errors that `errors_pictured` names.
         panels: sample id to a PNG of `overlays.panels`, for the pictures of outlined lungs. Those that
             `laennec.page.pictured` names are shown.
         maps: sample id to a PNG of the picture with what raised its score laid over it, shown beside its thumbnail.

@@ -14,9 +14,10 @@ from laennec.checks import Audit
 from laennec.costs import Consumption, Cost
 from laennec.decisions import outcomes
 from laennec.intervals import wilson
-from laennec.page.checked import SYMBOLS, checked, ordered
-from laennec.page.report_plots import predictive_values, risk_coverage
+from laennec.page.checked import SYMBOLS, checked, listed, ordered
+from laennec.page.report_plots import GRID, predictive_values, risk_coverage
 from laennec.page.voice import Voice
+from laennec.prevalence import predictive_values as predicted
 from laennec.results import Report
 
 _RULES = ("rule_out", "balanced", "rule_in")
@@ -26,9 +27,12 @@ _SUBGROUPS = "subgroups"  # the probe that looks for them
 def parts(
     report: Report, card: Card | None, audits: Sequence[Audit], cost: Cost | None, voice: Voice
 ) -> dict[str, Any]:
-    """What the page's parts beside the figures are made of. Audits and costs of other bundles are left out."""
+    """What the page's parts beside the figures are made of. Left out are audits and costs of other bundles, and audits
+    of other data, or of another split of them, than the bundle was made with.
+    """
+    seen = report if card is None else card.data
     of_model = [one for one in audits if one.of == "model" and one.bundle_digest == report.bundle_digest]
-    of_data = [one for one in audits if one.of == "data" and one.collection_digest == report.collection_digest]
+    of_data = [one for one in audits if one.covers(seen.collection_digest, seen.split_digest)]
     own = cost if cost is not None and cost.bundle_digest == report.bundle_digest else None
     found: dict[str, Any] = {"use": None, "points": [], "data": None, "costs": [], "chain": [], "card": card}
     if card is not None:
@@ -39,15 +43,22 @@ def parts(
         found["chain"] = list(_chain(card, voice))
         found["recipe"] = json.dumps(card.recipe, indent=2, ensure_ascii=False)
     found["own_cost"] = own
-    found["audits"] = [_audited(one, voice) for one in of_model]
-    found["data_audits"] = [_audited(one, voice) for one in of_data]
+    found["audits"] = [_audited(one, place, voice) for place, one in enumerate(of_model)]
+    found["data_audits"] = [_audited(one, place, voice) for place, one in enumerate(of_data)]
+    found["warned"] = [
+        (anchor, voice(f"warned.{one.of}.{verdict}", titles=titles))
+        for anchor, group in (("audited", of_model), ("data", of_data if card is not None else []))
+        for one in group
+        for verdict in ("fail", "warn")
+        if (titles := listed([check.title.in_(voice.lang) for check in one.checks if check.verdict == verdict]))
+    ]
+    found["apart"] = "" if card is None else _apart(card, of_data, voice)
     found["symbols"] = SYMBOLS
     found["predictive"] = found["risk"] = ""
     if report.operating_point is not None:
-        here = report.positives / len(report.truths) if report.truths else None
-        sensitivity, specificity = (report.metrics.get(name) for name in ("sensitivity", "specificity"))
-        if sensitivity is not None and specificity is not None:
-            found["predictive"] = predictive_values(sensitivity, specificity, here, voice)
+        if report.prevalences:
+            cells = outcomes(report.scores, report.truths, report.threshold)
+            found["predictive"] = predictive_values(predicted(*cells, prevalences=GRID), voice)
         if report.abstention is not None:
             found["risk"] = risk_coverage(report.abstention, voice)
     return found
@@ -72,7 +83,7 @@ def _use(report: Report, card: Card, audits: Sequence[Audit], voice: Voice) -> d
     }
     made.append(voice("use.learned", collection=card.data.collection, **seen))
     if card.classifies and report.truths:
-        share = voice.percent(report.positives / len(report.truths), 0)
+        share = voice.percent(report.positives / len(report.truths))
         made.append(voice("use.judged", share=share, images=voice.count(report.images)))
     made.append(voice("use.research"))
     if report.elsewhere:
@@ -121,8 +132,21 @@ def _data(card: Card) -> list[dict[str, Any]]:
     ]
 
 
-def _audited(audit: Audit, voice: Voice) -> dict[str, Any]:
-    return {"audit": audit, "checks": [checked(check, voice, f"in{audit.of}{audit.part}") for check in ordered(audit)]}
+def _apart(card: Card, audits: Sequence[Audit], voice: Voice) -> str:
+    """What is known of patients and parts: that loading refuses a split that straddles, and what the audit found."""
+    told = [voice("data_apart", digest=card.data.split_digest[:12])]
+    for audit in audits:
+        check = audit.check("patients")
+        if check is not None and check.verdict != "skipped":
+            verdict, said = voice(f"audit.verdict.{check.verdict}"), check.said[0].in_(voice.lang)
+            told.append(voice("data_apart_audited", verdict=str(verdict).lower(), said=said))
+    return voice.joined(told)
+
+
+def _audited(audit: Audit, place: int, voice: Voice) -> dict[str, Any]:
+    key = f"in{audit.of}{place}"
+    shown = [checked(check, voice, f"{key}{check.name}{at}") for at, check in enumerate(ordered(audit))]
+    return {"audit": audit, "checks": shown}
 
 
 def _costs(card: Card, cost: Cost | None, voice: Voice) -> Iterator[tuple[str, str]]:

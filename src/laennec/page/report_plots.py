@@ -5,56 +5,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from laennec.estimates import Estimate
 from laennec.page.voice import Voice
 from laennec.plots import BLUE, GREEN, MUTED, drawing, nothing, ticks
-from laennec.trust import Abstained
+from laennec.trust import Abstained, AtPrevalence
 
-_PREVALENCES = np.geomspace(0.001, 0.9, 121)
+GRID = tuple(float(share) for share in np.geomspace(0.001, 0.9, 121))  # prevalences of the curve
 
 
-def predictive_values(sensitivity: Estimate, specificity: Estimate, here: float | None, voice: Voice) -> str:
-    """PPV and NPV over prevalence by Bayes' rule (Altman & Bland, BMJ 1994), each band from both figures' worse and
-    better bounds; `here` is the prevalence of the images judged."""
+def predictive_values(points: Sequence[AtPrevalence], voice: Voice) -> str:
+    """PPV and NPV over prevalence with their intervals, from `laennec.prevalence.predictive_values`; a dotted line
+    where the images judged are."""
     with drawing(voice.plain("predictive"), 4.8, 3.6, f"predictive{voice.lang}") as sheet:
         axes = sheet.axes(xlabel=voice.plain("axis.prevalence"), ylabel=voice.plain("axis.predictive"))
         words = voice.plot_words()
-        if sensitivity.value is None or specificity.value is None:
+        curves: tuple[tuple[str, list[tuple[float, Estimate]]], ...] = (
+            ("metric.ppv", [(one.prevalence, one.ppv) for one in points]),
+            ("metric.npv", [(one.prevalence, one.npv) for one in points]),
+        )
+        for (name, curve), colour, style in zip(curves, (BLUE, GREEN), ("-", (0, (5, 2))), strict=True):
+            known = [(share, e.value) for share, e in curve if e.value is not None]
+            banded = [(share, e.low, e.high) for share, e in curve if e.low is not None and e.high is not None]
+            if banded:
+                axes.fill_between(*zip(*banded, strict=True), color=colour, alpha=0.14, linewidth=0)
+            if known:
+                axes.plot(*zip(*known, strict=True), color=colour, linestyle=style, label=voice.plain(name))
+        if not axes.lines:
             nothing(axes, words)
         else:
-            middle = _both(sensitivity.value, specificity.value)
-            bounds = [
-                _both(sens, spec)
-                for sens, spec in ((sensitivity.low, specificity.low), (sensitivity.high, specificity.high))
-                if sens is not None and spec is not None
-            ]
-            looks = (("metric.ppv", BLUE, "-"), ("metric.npv", GREEN, (0, (5, 2))))
-            for place, (name, colour, style) in enumerate(looks):
-                if len(bounds) == 2:
-                    low, high = bounds[0][place], bounds[1][place]
-                    axes.fill_between(_PREVALENCES, low, high, color=colour, alpha=0.14, linewidth=0)
-                axes.plot(_PREVALENCES, middle[place], color=colour, linestyle=style, label=voice.plain(name))
-            if here is not None:
-                axes.axvline(here, color=MUTED, linewidth=1, linestyle=":")
+            for one in points:
+                if one.measured:
+                    axes.axvline(one.prevalence, color=MUTED, linewidth=1, linestyle=":")
             axes.set_xscale("log")
             axes.minorticks_off()
-            axes.set(xlim=(0.001, 0.9), ylim=(-0.02, 1.02))
+            axes.set(xlim=(GRID[0], GRID[-1]), ylim=(-0.02, 1.02))
             axes.set_xticks([0.001, 0.01, 0.05, 0.2, 0.5])
             axes.xaxis.set_major_formatter(lambda value, _: voice.percent(value, 0 if value >= 0.01 else 1))
             axes.yaxis.set_ticks(np.linspace(0, 1, 6))
             ticks(axes.yaxis, words)
             axes.legend(loc="center left")
     return sheet.svg
-
-
-def _both(sensitivity: float, specificity: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    p = _PREVALENCES
-    hits, alarms = p * sensitivity, (1 - p) * (1 - specificity)
-    missed, cleared = p * (1 - sensitivity), (1 - p) * specificity
-    with np.errstate(invalid="ignore"):
-        return hits / (hits + alarms), cleared / (cleared + missed)
 
 
 def risk_coverage(found: Abstained, voice: Voice) -> str:

@@ -83,10 +83,13 @@ REPORT_WORDS: dict[str, tuple[str, str]] = {
     # Predictive values
     "predictive": ("Predictive values by prevalence", "Valeurs prédictives selon la prévalence"),
     "note.predictive": (
-        "From the sensitivity and specificity measured here, by Bayes’ rule; bands carry their 95 % intervals over. "
-        "The dotted line is the share among these images.",
+        "From the sensitivity and specificity measured here, by Bayes’ rule; bands are 95 % intervals, as the table’s: "
+        "they take the share as given, and are narrower than those of all figures, where it was drawn too. The dotted "
+        "line is the share among these images.",
         "Calculées par la règle de Bayes à partir de la sensibilité et de la spécificité mesurées ici ; les bandes "
-        "reportent leurs intervalles à 95 %. La ligne pointillée marque la part observée sur ces images.",
+        "sont les intervalles à 95 % du tableau : ils tiennent la part pour donnée et "
+        "sont plus étroits que ceux de tous les résultats, où elle relève aussi du tirage. La ligne "
+        "pointillée marque la part observée sur ces images.",
     ),
     "axis.prevalence": ("share with the finding (logarithmic)", "part des personnes atteintes (logarithmique)"),
     "axis.predictive": ("predictive value", "valeur prédictive"),
@@ -99,6 +102,23 @@ REPORT_WORDS: dict[str, tuple[str, str]] = {
     ),
     "map_alt": ("Map of what raised the score of {id}", "Carte de ce qui a fait monter le score de {id}"),
     # Audits
+    "warned.model.fail": (
+        "The audit of this model found what must be fixed: <strong>{titles}</strong>.",
+        "L’audit de ce modèle a trouvé ce qui est à corriger : <strong>{titles}</strong>.",
+    ),
+    "warned.model.warn": (
+        "The audit of this model calls for caution: <strong>{titles}</strong>.",
+        "L’audit de ce modèle appelle à la prudence : <strong>{titles}</strong>.",
+    ),
+    "warned.data.fail": (
+        "The audit of the data found what must be fixed: <strong>{titles}</strong>.",
+        "L’audit des données a trouvé ce qui est à corriger : <strong>{titles}</strong>.",
+    ),
+    "warned.data.warn": (
+        "The audit of the data calls for caution: <strong>{titles}</strong>.",
+        "L’audit des données appelle à la prudence : <strong>{titles}</strong>.",
+    ),
+    "warned.more": ("What it found", "Ce qu’il a trouvé"),
     "audited": ("Subgroups, shortcuts and robustness", "Sous-groupes, raccourcis et robustesse"),
     "audited_text": (
         "From the audit of this very model on the {part} part. Its page, audit.html, shows the images and methods.",
@@ -148,6 +168,12 @@ REPORT_WORDS: dict[str, tuple[str, str]] = {
         "que ses images de validation ne parlent pas contre elle. Une image est renvoyée s’il ne reste pas une seule "
         "classe.",
     ),
+    "coverage_missed": (
+        "On these images the sets hold the truth less often than asked for {labels}: what was set on validation does "
+        "not carry over to them.",
+        "Sur ces images, les ensembles contiennent la vérité moins souvent que demandé pour {labels} : ce qui a été "
+        "réglé en validation ne s’y transpose pas.",
+    ),
     "risk_coverage": ("Risk and coverage", "Risque et couverture"),
     "note.risk_coverage": (
         "The error among the images it answers, the most certain first; the area under the curve is {aurc}.",
@@ -162,8 +188,18 @@ REPORT_WORDS: dict[str, tuple[str, str]] = {
     # Data
     "data_used": ("The data", "Les données"),
     "data_used_text": (
-        "The model learned from {collection}. The split is: {how}. No patient stands in two parts of it.",
-        "Le modèle a appris de {collection}. La répartition : {how}. Aucun patient ne figure dans deux parties.",
+        "The model learned from {collection}. The split is: {how}.",
+        "Le modèle a appris de {collection}. Répartition : {how}.",
+    ),
+    "data_apart": (
+        "By the patient keys of the data nobody stands in two parts of the split it was made with (digest {digest}…): "
+        "loading refuses a split that straddles.",
+        "D’après les identifiants de patient du jeu, personne ne figure dans deux parties de la répartition employée "
+        "(empreinte {digest}…) : le chargement refuse une répartition qui coupe un patient en deux.",
+    ),
+    "data_apart_audited": (
+        "The audit of the data looked at the patients: {verdict}. {said}",
+        "L’audit des données a examiné les patients : {verdict}. {said}",
     ),
     "data_used_shared": (
         "The model learned from {collection}; it was judged here on {other}, which shares images with what it learned "

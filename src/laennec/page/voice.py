@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,35 @@ LANGUAGES: tuple[Language, ...] = ("en", "fr")
 # Spaces that do not break: French parts thousands by the narrow one and sets both before its marks.
 _NARROW, _HARD = "\u202f", "\u00a0"
 _JOIN = "\u2060"  # no line may break here
+_FINEST = 3  # decimals of a percentage
+
+_PART = {"train": "entraînement", "val": "validation", "test": "test"}
+_SPLIT = (  # what `laennec.split.part` says, and how French says it
+    (r"(train|val|test) official", lambda m: f"{_PART[m[1]]} du jeu d’origine"),
+    (r"official parts ignored", "parties d’origine ignorées"),
+    (r"test all images from '(.*)', which nothing else has", r"test : toutes les images de « \1 », et elles seules"),
+    (r"test (\d+)% of patients drawn", r"test : \1 % des patients, tirés au sort"),
+    (r"official validation put back into training", "validation d’origine rendue à l’entraînement"),
+    (
+        r"validation fold (\d+) of (\d+) of the training patients",
+        r"validation : pli \1 sur \2 des patients d’entraînement",
+    ),
+    (
+        r"validation (\d+)% of the training patients drawn",
+        r"validation : \1 % des patients d’entraînement, tirés au sort",
+    ),
+    (r"then validation and test exchanged", "puis validation et test échangés"),
+    (r"; by patient, stratified, seed (\d+)$", r" ; par patient, stratifié, graine \1"),
+    (r"^all of it$", "le jeu entier"),
+)
+
+
+def _split_in_french(how: str) -> str:
+    for pattern, said in _SPLIT:
+        how = re.sub(pattern, said, how)
+    for mark in ":;%»":
+        how = how.replace(f" {mark}", f"{_HARD if mark in ':%' else _NARROW}{mark}")
+    return how.replace("« ", f"«{_NARROW}")
 
 
 class Voice:
@@ -35,13 +65,19 @@ class Voice:
         with extra("eval"):
             from markupsafe import Markup
         sentence = WORDS[key][self._column]
-        for mark in ":;?!%»" if self.lang == "fr" else "":
+        for mark in ":;?!%»" if self.lang == "fr" else "%":
             sentence = sentence.replace(f" {mark}", f"{_HARD if mark in ':%' else _NARROW}{mark}")
         return Markup(sentence).format(**values)  # noqa: S704  # our own table; values are escaped by format
 
     def plain(self, key: str) -> str:
         """The sentence under `key` as it stands in the table, for one without values or markup."""
         return WORDS[key][self._column]
+
+    def joined(self, told: Sequence[Markup]) -> Markup:
+        """Sentences one after another."""
+        with extra("eval"):
+            from markupsafe import Markup
+        return Markup(" ").join(told)
 
     def plot_words(self) -> dict[str, str]:
         """The texts `laennec.plots` asks for."""
@@ -80,8 +116,12 @@ class Voice:
         return self.number(value, 0)
 
     def percent(self, value: float | None, digits: int = 1) -> str:
-        """A share in [0, 1] as ``95.3 %``."""
-        return "–" if value is None else f"{self.number(100 * value, digits)}{_HARD}%"
+        """A share in [0, 1] as ``95.3 %``; one that is neither nothing nor all is not rounded to it: ``99.98 %``."""
+        if value is None:
+            return "–"
+        while 0 < value < 1 and digits < _FINEST and round(100 * value, digits) in (0.0, 100.0):
+            digits += 1
+        return f"{self.number(100 * value, digits)}{_HARD}%"
 
     def p(self, value: float | None) -> str:
         """A p value; below 0.001 only that it is."""
@@ -103,9 +143,23 @@ class Voice:
             return str(self("none"))
         return self.percent(estimate.value) if share else self.number(estimate.value)
 
+    def split(self, how: str) -> str:
+        """How a split came about (`laennec.split.part` says it in English) in words; what it never said, as it is."""
+        return how if self.lang == "en" else _split_in_french(how)
+
     def names(self, labels: Sequence[str]) -> str:
         """``bacterial or viral``."""
         return f" {self('or')} ".join(labels)
+
+    def method(self, name: str) -> str:
+        """How an interval was made, in words; an unknown one as it is, its words parted."""
+        key = f"method.{name}"
+        return str(self(key)) if key in WORDS else name.replace("_", " ")
+
+    def kind(self, name: str) -> str:
+        """What a check calls a kind of suspects, in words; an unknown one as it is."""
+        key = f"suspect.{name}"
+        return str(self(key)) if key in WORDS else name
 
     def metric(self, name: str) -> str:
         """A metric's name in words; an unknown one as it is."""

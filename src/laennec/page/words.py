@@ -30,6 +30,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "skip": ("Skip to the figures", "Aller aux résultats"),
     "report_title": ("Report on {model}", "Évaluation de {model}"),
     "subtitle": ("{collection}, {part} part, {made}", "{collection}, partie {part}, {made}"),
+    "named.train": ("Training", "Entraînement"),
+    "named.val": ("Validation", "Validation"),
+    "named.test": ("Test", "Test"),
+    "named.external": ("External", "Externe"),
+    "named.shared": ("Shared, not external", "Partagée, non externe"),
     "part.train": ("training", "d’entraînement"),
     "part.val": ("validation", "de validation"),
     "part.test": ("test", "de test"),
@@ -138,6 +143,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "method.delong": ("DeLong", "DeLong"),
     "method.wilson": ("Wilson", "Wilson"),
     "method.patient_bootstrap": ("patient bootstrap", "bootstrap par patient"),
+    "method.image_bootstrap": ("image bootstrap", "bootstrap par image"),
+    "method.mover": ("MOVER", "MOVER"),
     "per_class": ("By label", "Par classe"),
     "label": ("Label", "Classe"),
     "precision": ("Precision", "Précision"),
@@ -214,10 +221,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "methods_text": (
         "AUROC: DeLong (1988; Sun & Xu 2014) on the logit scale; where the classes separate perfectly, Wilson on the "
         "smaller class. Proportions: Wilson (1927). Average precision, balanced accuracy, F1, Brier and calibration "
-        "error (15 equal-width bins, Guo 2017): bootstrap of patients, 1,000 replicates.",
+        "error (15 equal-width bins, Guo 2017): bootstrap of patients, 1,000 replicates. Predictive values at a stated "
+        "prevalence: MOVER-R from Wilson’s bounds (Donner & Zou 2012).",
         "AUROC : DeLong (1988 ; Sun & Xu 2014) à l’échelle logit ; si les classes se séparent parfaitement, Wilson sur "
         "la plus petite. Proportions : Wilson (1927). Précision moyenne, exactitude équilibrée, F1, Brier et erreur de "
-        "calibration (15 intervalles égaux, Guo 2017) : bootstrap par patient, 1 000 tirages.",
+        "calibration (15 intervalles égaux, Guo 2017) : bootstrap par patient, 1 000 tirages. Valeurs prédictives à "
+        "une prévalence donnée : MOVER-R à partir des bornes de Wilson (Donner & Zou 2012).",
     ),
     # Shared with the pages about a comparison and a study
     "parameters": ("Parameters", "Paramètres"),

@@ -25,7 +25,7 @@ from laennec.checks import Outcome
 from laennec.estimates import Estimate
 from laennec.outputs import Outputs
 from laennec.samples import Sample
-from laennec.wording import Text, tell
+from laennec.wording import Text
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,17 +125,4 @@ def rates(truth: NDArray[np.float64], score: NDArray[np.float64], threshold: flo
     return (
         intervals.wilson(int((called & sick).sum()), int(sick.sum())),
         intervals.wilson(int((~called & well).sum()), int(well.sum())),
-    )
-
-
-def written(estimate: Estimate, digits: int = 3) -> Text:
-    """A figure with its interval for a sentence: ``0.953 [0.937, 0.969]``."""
-    if estimate.value is None:
-        return Text(en="not known", fr="inconnue")
-    number = f"{{v:.{digits}f}}"
-    if estimate.low is None or estimate.high is None:
-        return tell(number, number, v=estimate.value)
-    low, high = f"{{a:.{digits}f}}", f"{{b:.{digits}f}}"
-    return tell(
-        f"{number} [{low}, {high}]", f"{number} [{low} ; {high}]", v=estimate.value, a=estimate.low, b=estimate.high
     )

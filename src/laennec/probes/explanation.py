@@ -22,9 +22,9 @@ from laennec import explaining, images, intervals, saliency
 from laennec.checks import Outcome, Suspect, Verdict
 from laennec.errors import ImageError
 from laennec.estimates import Estimate
-from laennec.probes import Case, written
+from laennec.probes import Case
 from laennec.saliency import Quality
-from laennec.wording import Text, tell
+from laennec.wording import Text, tell, written
 
 MOST, MOST_OCCLUDED, COMPARED = (
     600,
@@ -87,7 +87,7 @@ def probe(case: Case) -> Outcome:
             tell(
                 "Occlusion, which needs no map, agrees with it to a correlation of {r}.",
                 "L’occlusion, qui se passe de carte, concorde avec elle : corrélation de {r}.",
-                r=written(figures["agreement"], 2),
+                r=written(figures["agreement"], ".2f"),
             )
         )
     verdict = _verdict(figures)
@@ -166,7 +166,7 @@ def _lungs_said(of: Quality, how: Text) -> Text:
         "Sur {n:,} images jugées positives, la part de la chaleur ({how}) qui se trouve dans les poumons est de {i} ; "
         "uniformément répartie, elle serait de {e:.2f}. La part des images dont le point le plus chaud est dans les "
         "poumons est de {p}.",
-        n=of.inside.n, i=written(of.inside, 2), e=of.expected.value or 0.0, p=written(of.pointing, 2), how=how,
+        n=of.inside.n, i=written(of.inside, ".2f"), e=of.expected.value or 0.0, p=written(of.pointing, ".2f"), how=how,
     )  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def _opacity_said(of: Quality) -> Text:
         "point in {p} of the images.",
         "Sur {n:,} images dont les opacités sont annotées, la part de la chaleur qui s’y trouve est de {i} "
         "(uniformément répartie : {e:.2f}) ; la part des images dont le point le plus chaud y tombe est de {p}.",
-        n=of.inside.n, i=written(of.inside, 2), e=of.expected.value or 0.0, p=written(of.pointing, 2),
+        n=of.inside.n, i=written(of.inside, ".2f"), e=of.expected.value or 0.0, p=written(of.pointing, ".2f"),
     )  # fmt: skip
 
 

@@ -17,7 +17,8 @@ an image of the other class, again by the interval, which for eight regions keep
 the lungs may tell the truth (the heart, a tube, how a sick child is held), so this alone is no proof. *Fail*: half or
 more of the knowledge above chance (AUROC less .5) is there without the lungs, at the lower end of the interval; or one
 corner or edge turns more than one decision in four. A figure made so says more of pictures than of lungs. Both bounds
-are ours: a site sets its own in a policy.
+are ours: a site sets its own in a policy. *Note* at best where lungs could not be taken out, or corners not exchanged:
+nothing passes that was not looked at. *Skipped* without images of both classes.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laennec import intervals
-from laennec.checks import VERDICTS, Outcome, Suspect, Table, Verdict
+from laennec.checks import INDEPENDENT, VERDICTS, Outcome, Suspect, Table, Verdict
 from laennec.estimates import Estimate
 from laennec.occluding import border, by_lungs, filled, glyphs, grown, places, without_glyphs
-from laennec.probes import Case, written
-from laennec.wording import Text, tell
+from laennec.probes import Case
+from laennec.wording import Text, joined, tell, written
 
 MOST, MOST_EXCHANGED = 600, 200  # images
 _MARGIN = 0.03  # around the lungs, share of the side
@@ -44,14 +45,14 @@ METHOD = tell(
     "margin of {m:.0%}; AUROC with DeLong’s interval, its change by the paired test (DeLong 1988), p corrected by "
     "Holm’s method. Corners and edges of up to {r} images are exchanged for those of others; intervals resample "
     "patients. Taking lungs out of pictures: Maguolo & Nanni 2021, doi:10.1016/j.inffus.2021.04.008; shortcuts in "
-    "radiographs: DeGrave et al. 2021, doi:10.1038/s42256-021-00338-7.",
+    "radiographs: DeGrave et al. 2021, doi:10.1038/s42256-021-00338-7. {i}",
     "Des parties de {n} images au plus sont retirées sur la grille du modèle, d’après le réseau qui localise les "
     "poumons, avec une marge de {m:.0%} ; AUROC avec l’intervalle de DeLong, sa variation par le test apparié (DeLong "
     "1988), p corrigé par la méthode de Holm. Coins et bords de {r} images au plus sont échangés contre ceux "
     "d’autres ; les intervalles rééchantillonnent les patients. Retrait des poumons : Maguolo et Nanni 2021, "
     "doi:10.1016/j.inffus.2021.04.008 ; raccourcis dans les radiographies : DeGrave et al. 2021, "
-    "doi:10.1038/s42256-021-00338-7.",
-    n=MOST, m=_MARGIN, r=MOST_EXCHANGED,
+    "doi:10.1038/s42256-021-00338-7. {i}",
+    n=MOST, m=_MARGIN, r=MOST_EXCHANGED, i=INDEPENDENT,
 )  # fmt: skip
 
 _FEW = 5  # images of a class
@@ -78,6 +79,10 @@ _ONLY = ("lungs_only", "lungs_only_grey")
 def probe(case: Case) -> Outcome:
     """What the model knows without what it should know it from."""
     looked = case.drawn(MOST)
+    untouched = intervals.delong(looked.truth, looked.score)
+    if untouched.value is None:
+        en, fr = "No image, or images of one class only.", "Aucune image, ou des images d’une seule classe."
+        return Outcome(verdict="skipped", said=(Text(en=en, fr=fr),), method=METHOD)
     found: NDArray[np.bool_] = np.asarray(looked.lungs.any((1, 2)))
     seen = looked.take(np.flatnonzero(found))
     some = bool(min((looked.truth[found] == value).sum() for value in (0, 1)) >= _FEW)
@@ -87,7 +92,7 @@ def probe(case: Case) -> Outcome:
         _rows(seen, _scores(seen, by_lungs(seen.pixels[:, 0], seen.lungs, _MARGIN))) if some else {}
     )
     corrected = intervals.holm([row.p for row in rows.values()])
-    figures = {"untouched": intervals.delong(looked.truth, looked.score)}
+    figures = {"untouched": untouched}
     figures |= {name: row.auroc for name, row in rows.items()}
     figures |= {f"{name}_change": row.change for name, row in rows.items()}
     figures["lungs_found"] = intervals.wilson(int(found.sum()), len(found))
@@ -201,7 +206,7 @@ def _regions(case: Case) -> list[_Region]:
         positive, negative = (
             _score(case, np.where(place, pixels[from_], pixels)) >= case.threshold for from_ in donors
         )
-        turned = _mean_of(positive.astype(np.float64) - negative, case.patients, case.seed)
+        turned = intervals.patient_mean(positive.astype(np.float64) - negative, case.patients, case.seed)
         fell = np.argsort(masked - case.score)[:_SHOWN]
         regions.append(
             _Region(
@@ -214,22 +219,6 @@ def _regions(case: Case) -> list[_Region]:
             )
         )
     return regions
-
-
-def _mean_of(values: NDArray[np.float64], patients: tuple[str, ...], seed: int) -> Estimate:
-    """Mean of ``[n]`` values of -1, 0 or 1, patients resampled; where all agree, Wilson's bound instead of none."""
-
-    def mean(weights: NDArray[np.float64], each: NDArray[np.float64]) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = weights @ each / weights.sum(1)
-        return found
-
-    value = float(values.mean())
-    if np.ptp(values) > 0:
-        low, high = intervals.patient_bootstrap(mean, values, patients=patients, seed=seed)
-        return Estimate(value=value, low=low, high=high, n=len(values), method="patient_bootstrap")
-    sure = intervals.wilson(len(values), len(values)).low or 0.0
-    reach = {1.0: (sure, 1.0), 0.0: (sure - 1, 1 - sure), -1.0: (-1.0, -sure)}[value]
-    return Estimate(value=value, low=reach[0], high=reach[1], n=len(values), method="wilson")
 
 
 def _strength(auroc: Estimate) -> float:
@@ -258,9 +247,12 @@ def _judged(figures: Mapping[str, Estimate], worst: _Region | None) -> tuple[Ver
         told.append(("fail" if (worst.turned.low or 0.0) > _TURNED_FAIL else "warn", _say_turned(worst)))
     told.sort(key=lambda each: -VERDICTS.index(each[0]))
     said = [text for _, text in told]
-    verdict: Verdict = told[0][0] if told else "pass"
+    whole_look = _OUT[0] in figures and worst is not None
+    verdict: Verdict = told[0][0] if told else "pass" if whole_look else "note"
     if not told:
         said.append(_say_pass(figures))
+    if not whole_look:
+        said.append(_say_unlooked(figures, worst))
     if "silhouette_out" in figures and max(_strength(figures[n]) for n in ("silhouette", "silhouette_out")) > 0:
         said.append(_say_silhouette(figures))
     if worst is not None and (worst.turned.low or 0.0) <= _TURNED_WARN:
@@ -304,17 +296,24 @@ def _say_only(figures: Mapping[str, Estimate]) -> Text:
 
 def _say_pass(figures: Mapping[str, Estimate]) -> Text:
     if "lungs_out" not in figures:
-        return _say(
-            "Neither the border alone nor one corner decides; the border alone gives an AUROC of {a}.",
-            "Ni le bord seul ni aucun coin ne décide ; le bord seul donne une AUROC de {a}.",
-            a=figures["border_only"],
-        )
+        en, fr = "The border alone gives an AUROC of {a}.", "Le bord seul donne une AUROC de {a}."
+        return _say(en, fr, a=figures["border_only"])
     return _say(
         "Without the lungs the model is not shown to know better than chance: AUROC {a}, {u} untouched.",
         "Sans les poumons, rien ne montre que le modèle fasse mieux que le hasard : AUROC {a}, contre {u} sur les "
         "images intactes.",
         a=figures["lungs_out"], u=figures["untouched"],
     )  # fmt: skip
+
+
+def _say_unlooked(figures: Mapping[str, Estimate], worst: _Region | None) -> Text:
+    lacking = []
+    if _OUT[0] not in figures:
+        lacking.append(Text(en="what the model knows without the lungs", fr="ce que le modèle sait sans les poumons"))
+    if worst is None:
+        lacking.append(Text(en="what corners and edges decide", fr="ce que décident les coins et les bords"))
+    en, fr = "Too few images of each class to tell {l}.", "Trop peu d’images de chaque classe pour dire {l}."
+    return tell(en, fr, l=joined(lacking))
 
 
 def _say_silhouette(figures: Mapping[str, Estimate]) -> Text:

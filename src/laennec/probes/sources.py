@@ -17,19 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laennec import intervals
-from laennec.checks import Outcome, Table, Verdict
+from laennec.checks import INDEPENDENT, Outcome, Table, Verdict
 from laennec.estimates import Estimate
-from laennec.probes import Case, rates, written
-from laennec.wording import Text, tell
+from laennec.probes import Case, rates
+from laennec.wording import Text, tell, written
 
 TITLE = Text(en="Sources", fr="Sources")
 METHOD = tell(
     "AUROC of each source with DeLong’s interval (DeLong 1988); AUROC over pairs of one source, sources weighted by "
     "their pairs (Janes & Pepe 2009, doi:10.1093/biomet/asp002), and its difference from that of the whole, patients "
-    "resampled.",
+    "resampled. {i}",
     "AUROC de chaque source avec l’intervalle de DeLong (DeLong 1988) ; AUROC sur les paires d’une même source, les "
     "sources pondérées par leurs paires (Janes et Pepe 2009, doi:10.1093/biomet/asp002), et son écart à celle de "
-    "l’ensemble, par rééchantillonnage des patients.",
+    "l’ensemble, par rééchantillonnage des patients. {i}",
+    i=INDEPENDENT,
 )
 
 LEAST = 10  # images of each class
@@ -51,8 +52,11 @@ def probe(case: Case) -> Outcome:
             en, fr = "All images of this part are of one source: {s}.", "Toutes les images viennent d’une source : {s}."
             reason = tell(en, fr, s=names[0])
         return Outcome(verdict="skipped", said=(reason,), method=METHOD)
-    each = {name: intervals.delong(known.truth[of == name], known.score[of == name]) for name in names}
     whole = intervals.delong(known.truth, known.score)
+    if whole.value is None:
+        reason = tell("All images of known source are of one class.", "Toutes les images sont d’une seule classe.")
+        return Outcome(verdict="skipped", said=(reason,), method=METHOD)
+    each = {name: intervals.delong(known.truth[of == name], known.score[of == name]) for name in names}
     within, change = _within(known, of)
     judged = [name for name in names if _enough(known.truth[of == name])]
     figures = {"whole": whole, "within": within, "within_change": change}
@@ -79,22 +83,18 @@ def _enough(truth: Floats) -> bool:
 def _within(case: Case, of: NDArray[np.str_]) -> tuple[Estimate, Estimate]:
     """The AUROC over pairs of one source, and what it is less than that over all pairs."""
     sick, score = case.truth == 1, case.score
-    above = (score[sick][:, None] > score[~sick]) + 0.5 * (score[sick][:, None] == score[~sick])
-    same = (of[sick][:, None] == of[~sick]).astype(np.float64)
+    strata = [np.flatnonzero(of == name) for name in np.unique(of)]
 
-    def areas(weights: Floats, _: Floats) -> tuple[Floats, Floats]:
-        positive, negative = weights[:, sick], weights[:, ~sick]
-        inside = ((positive @ (above * same)) * negative).sum(1) / ((positive @ same) * negative).sum(1)
-        return inside, ((positive @ above) * negative).sum(1) / (positive.sum(1) * negative.sum(1))
-
-    def inside(weights: Floats, scores: Floats) -> Floats:
+    def inside(weights: Floats, _: Floats) -> Floats:
+        ordered, pairs = np.sum([_ordered(weights[:, rows], sick[rows], score[rows]) for rows in strata], axis=0)
         with np.errstate(invalid="ignore"):
-            return areas(weights, scores)[0]
+            area: Floats = ordered / pairs
+        return area
 
     def apart(weights: Floats, scores: Floats) -> Floats:
+        ordered, pairs = _ordered(weights, sick, score)
         with np.errstate(invalid="ignore"):
-            own, all_ = areas(weights, scores)
-        lost: Floats = own - all_
+            lost: Floats = inside(weights, scores) - ordered / pairs
         return lost
 
     found = []
@@ -106,6 +106,21 @@ def _within(case: Case, of: NDArray[np.str_]) -> tuple[Estimate, Estimate]:
         known = None if np.isnan(value) else value
         found.append(Estimate(value=known, low=low, high=high, n=len(score), method="patient_bootstrap"))
     return found[0], found[1]
+
+
+def _ordered(weights: Floats, sick: NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats]:
+    """Pairs of a positive and a negative that the score orders rightly (ties one half), and all pairs, ``[r]`` each,
+    for weights ``[r, n]``: rank sums (Mann & Whitney 1947), so that no pair is held.
+    """
+    order = np.argsort(score, kind="stable")
+    sorted_, sick = score[order], sick[order]
+    weights = weights[:, order]
+    below = np.pad(np.cumsum(weights * ~sick, axis=1), ((0, 0), (1, 0)))
+    positives = weights[:, sick]
+    first, last = (np.searchsorted(sorted_, sorted_[sick], side) for side in ("left", "right"))
+    ordered: Floats = (positives * (below[:, first] + below[:, last])).sum(1) / 2
+    pairs: Floats = positives.sum(1) * below[:, -1]
+    return ordered, pairs
 
 
 def _judged(figures: dict[str, Estimate], each: dict[str, Estimate]) -> tuple[Verdict, list[Text]]:

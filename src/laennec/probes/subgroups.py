@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laennec import images, intervals
-from laennec.checks import Outcome, Table, Verdict
+from laennec.checks import INDEPENDENT, Outcome, Table, Verdict
 from laennec.estimates import Estimate
-from laennec.probes import Case, rates, written
+from laennec.probes import Case, rates
 from laennec.samples import Sample
-from laennec.wording import Text, tell
+from laennec.wording import Text, tell, written
 
 LEAST = 10  # images of each class
 
@@ -34,12 +34,12 @@ TITLE = Text(en="Subgroups", fr="Sous-groupes")
 METHOD = tell(
     "AUROC with DeLong’s interval, sensitivity and specificity at the frozen operating point with Wilson’s; each group "
     "against the rest by the interval of a difference of Zou & Donner 2008, doi:10.1002/sim.3095, p corrected over all "
-    "tests by Holm’s method. Groups with fewer than {n} images of a class are not judged.",
+    "tests by Holm’s method. Groups with fewer than {n} images of a class are not judged. {i}",
     "AUROC avec l’intervalle de DeLong, sensibilité et spécificité au point de fonctionnement figé avec celui de "
     "Wilson ; chaque groupe est comparé au reste par l’intervalle d’une différence de Zou et Donner 2008, "
     "doi:10.1002/sim.3095, p corrigé sur l’ensemble des tests par la méthode de Holm. Les groupes de moins de "
-    "{n} images d’une classe ne sont pas jugés.",
-    n=LEAST,
+    "{n} images d’une classe ne sont pas jugés. {i}",
+    n=LEAST, i=INDEPENDENT,
 )  # fmt: skip
 
 _WORSE_FAIL = 0.10
