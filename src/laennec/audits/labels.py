@@ -187,8 +187,8 @@ def _said(figures: dict[str, Estimate], named: int, images: int, good: bool) -> 
             tell(
                 "Of labels flipped on purpose it finds {r}; of all it then names {p} are flipped ones, and it names "
                 "{f} of the others.",
-                "Il retrouve {r} des étiquettes inversées volontairement ; {p} de celles qu’il signale alors l’ont été, "
-                "et il signale {f} des autres.",
+                "Il retrouve {r} des étiquettes inversées volontairement ; {p} de celles qu’il signale alors l’ont "
+                "été, et il signale {f} des autres.",
                 r=written(figures["recall"], ".1%"), p=written(figures["precision"], ".1%"),
                 f=written(figures["false_alarms"], ".1%"),
             )
