@@ -20,7 +20,7 @@ POLICY = {
     "name": "site",
     "part": "test",
     "report": {"auroc": {"least": 0.9}, "sensitivity": {"least": 0.8}},
-    "audit": {"shortcuts": {"lungs_out": {"most": 0.75}, "corner": {"most": 0.1}}},
+    "audit": {"shortcuts": {"without_lungs": {"most": 0.75}, "corner": {"most": 0.1}}},
     "verdicts": {"shortcuts": "warn"},
 }
 
@@ -64,9 +64,9 @@ def test_its_report_looks_perfect_and_the_gate_says_why_it_is_not(cheat: Bundle)
     ruled = {ruling.figure: ruling for ruling in clearance.rulings}
     assert ruled["report.auroc"].passed and ruled["report.sensitivity"].passed, "it learned the letter"
     assert not clearance.passed
-    for name in ("audit.shortcuts.lungs_out", "audit.shortcuts.corner", "verdicts.shortcuts"):
+    for name in ("audit.shortcuts.without_lungs", "audit.shortcuts.corner", "verdicts.shortcuts"):
         assert not ruled[name].passed, name
-    assert "above 0.75" in ruled["audit.shortcuts.lungs_out"].why.en
+    assert "above 0.75" in ruled["audit.shortcuts.without_lungs"].why.en
     shortcuts = ln.audit(cheat, "val", only=["shortcuts"]).check("shortcuts")
     assert shortcuts is not None and shortcuts.verdict == "fail"
     assert "corner" in " ".join(text.en for text in shortcuts.said)

@@ -13,7 +13,17 @@ from scipy.special import expit, logit
 from scipy.stats import binomtest, norm
 from sklearn.metrics import roc_auc_score
 
-from laennec.intervals import delong, delong_difference, delong_paired, holm, mcnemar, patient_bootstrap, wilson
+from laennec.estimates import Estimate
+from laennec.intervals import (
+    delong,
+    delong_difference,
+    delong_paired,
+    either_way,
+    holm,
+    mcnemar,
+    patient_bootstrap,
+    wilson,
+)
 
 Z = 1.959963984540054
 
@@ -232,3 +242,13 @@ def test_bootstrap_edges() -> None:
     assert patient_bootstrap(lambda w, v: np.full(len(w), np.nan), x, patients=keys) == (None, None)
     with pytest.raises(ValueError, match="one row per image"):
         patient_bootstrap(mean, x, patients=["a"])
+
+
+@given(st.floats(0, 1), st.floats(0, 0.3), st.floats(0, 0.3))
+def test_what_an_auroc_knows_is_the_same_either_way(value: float, below: float, above: float) -> None:
+    one = Estimate(value=value, low=max(0.0, value - below), high=min(1.0, value + above), n=9)
+    flipped = Estimate(value=1 - value, low=1 - (one.high or 0), high=1 - (one.low or 0), n=9)
+    read, other = either_way(one), either_way(flipped)
+    assert (read.low, read.value, read.high) == pytest.approx((other.low, other.value, other.high))
+    assert 0.5 <= read.low <= read.value + 1e-9 and read.value <= read.high + 1e-9
+    assert either_way(Estimate(value=None, n=0)).value is None

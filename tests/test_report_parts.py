@@ -26,7 +26,7 @@ from laennec.preprocess import Preprocess
 from laennec.prevalence import predictive_values
 from laennec.results import Mistake, OperatingPoint, Report
 from laennec.sections import Head
-from laennec.trust import Abstained
+from laennec.trust import Abstained, Calibration
 from test_audit_page import CURVES, made_audit, made_check, tongue
 from test_page import DIGEST, EVIL, Parsed, made_report, thumbnail
 
@@ -446,7 +446,7 @@ def test_what_the_audits_warn_of_stands_where_the_page_begins() -> None:
         ),
         (
             "fr",
-            "L’audit de ce modèle a trouvé ce qui est à corriger : Contrôle twins",
+            "L’audit de ce modèle a relevé des défauts à corriger : Contrôle twins",
             "prudence",
             "Tous les résultats",
         ),
@@ -486,3 +486,26 @@ def test_sets_that_hold_the_truth_too_rarely_are_told() -> None:
         covered = {"normal": Estimate(value=0.9, low=0.85, high=high, n=30, method="wilson")}
         text = tongue(report_page(made_report(abstention=REFERRED.model_copy(update={"covered": covered}))), "fr")
         assert ("moins souvent que demandé pour normal" in text) == told
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_validation_promised_and_the_test_does_not_keep_is_told_first(kept: bool) -> None:
+    report = made_report()
+    point, metrics = report.operating_point, dict(report.metrics)
+    assert point is not None
+    promised = (metrics["specificity"].high or 1.0) + (-0.01 if kept else 0.01)
+    metrics["ece"] = Estimate(value=0.2, low=0.049 if kept else 0.051, high=0.3, n=60)
+    report = report.model_copy(
+        update={"operating_point": point.model_copy(update={"specificity": promised}), "metrics": metrics}
+    )
+    calibration = Calibration(
+        method="beta", a=1.0, b=1.0, c=0.0, prevalence=0.5, n=9, positives=5, patients=9, split_digest=DIGEST,
+        model_digest=DIGEST,
+    )  # fmt: skip
+    card = made_card(calibration=calibration)
+    said = {"en": ("Specificity was", "does not hold here"), "fr": ("La spécificité était de", "ne tient pas ici")}
+    for lang, words in said.items():
+        text = tongue(report_page(report, card=card), lang)
+        assert all((one in text) != kept for one in words)
+    validation = tongue(report_page(report.model_copy(update={"part": "val"}), card=card), "en")
+    assert "Specificity was" not in validation

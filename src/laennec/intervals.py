@@ -208,6 +208,19 @@ def delong_difference(truth: ArrayLike, a: ArrayLike, b: ArrayLike) -> Estimate:
     return Estimate(value=value, low=max(-1.0, value - reach), high=min(1.0, value + reach), n=m + n, method="delong")
 
 
+def either_way(auroc: Estimate) -> Estimate:
+    """An AUROC read the way round that tells more: what is known, whichever way it points, in [.5, 1].
+
+    An interval that holds .5 begins there and reaches as far as it does on either side. Without a value as given.
+    """
+    if auroc.value is None or auroc.low is None or auroc.high is None:
+        return auroc
+    low, high = auroc.low, auroc.high
+    bounds = (0.5, max(high, 1 - low)) if low <= 0.5 <= high else (low, high) if low > 0.5 else (1 - high, 1 - low)
+    value = max(auroc.value, 1 - auroc.value)
+    return auroc.model_copy(update={"value": value, "low": bounds[0], "high": bounds[1]})
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """p values corrected for their number, in the order given: the chance of any false alarm among them stays bounded.
 

@@ -21,6 +21,8 @@ from laennec.prevalence import predictive_values as predicted
 from laennec.results import Report
 
 _RULES = ("rule_out", "balanced", "rule_in")
+_AFTER = ("test", "external", "shared")  # parts that no choice was made on
+_ECE = 0.05  # from which a calibrated model is told not to be
 _SUBGROUPS = "subgroups"  # the probe that looks for them
 
 
@@ -45,7 +47,8 @@ def parts(
     found["own_cost"] = own
     found["audits"] = [_audited(one, place, voice) for place, one in enumerate(of_model)]
     found["data_audits"] = [_audited(one, place, voice) for place, one in enumerate(of_data)]
-    found["warned"] = [
+    found["warned"] = list(_lost(report, card, voice))
+    found["warned"] += [
         (anchor, voice(f"warned.{one.of}.{verdict}", titles=titles))
         for anchor, group in (("audited", of_model), ("data", of_data if card is not None else []))
         for one in group
@@ -62,6 +65,21 @@ def parts(
         if report.abstention is not None:
             found["risk"] = risk_coverage(report.abstention, voice)
     return found
+
+
+def _lost(report: Report, card: Card | None, voice: Voice) -> Iterator[tuple[str, str]]:
+    """What validation promised and this part does not keep: rates beyond their intervals, calibration that is gone."""
+    point = report.operating_point
+    if point is None or report.part not in _AFTER:
+        return
+    for name in ("sensitivity", "specificity"):
+        promised, here = getattr(point, name), report.metrics.get(name)
+        if here is not None and here.value is not None and here.high is not None and promised > here.high:
+            told = {"then": voice.percent(promised), "now": voice.percent(here.value)}
+            yield "finding", voice(f"lost.{name}", interval=voice.interval(here, share=True), **told)
+    error = report.metrics.get("ece")
+    if card is not None and card.calibration is not None and error is not None and (error.low or 0.0) > _ECE:
+        yield "finding", voice("lost.calibration", ece=voice.number(error.value))
 
 
 def _use(report: Report, card: Card, audits: Sequence[Audit], voice: Voice) -> dict[str, list[str]]:

@@ -104,7 +104,7 @@ REPORT_WORDS: dict[str, tuple[str, str]] = {
     # Audits
     "warned.model.fail": (
         "The audit of this model found what must be fixed: <strong>{titles}</strong>.",
-        "L’audit de ce modèle a trouvé ce qui est à corriger : <strong>{titles}</strong>.",
+        "L’audit de ce modèle a relevé des défauts à corriger : <strong>{titles}</strong>.",
     ),
     "warned.model.warn": (
         "The audit of this model calls for caution: <strong>{titles}</strong>.",
@@ -112,13 +112,29 @@ REPORT_WORDS: dict[str, tuple[str, str]] = {
     ),
     "warned.data.fail": (
         "The audit of the data found what must be fixed: <strong>{titles}</strong>.",
-        "L’audit des données a trouvé ce qui est à corriger : <strong>{titles}</strong>.",
+        "L’audit des données a relevé des défauts à corriger : <strong>{titles}</strong>.",
     ),
     "warned.data.warn": (
         "The audit of the data calls for caution: <strong>{titles}</strong>.",
         "L’audit des données appelle à la prudence : <strong>{titles}</strong>.",
     ),
-    "warned.more": ("What it found", "Ce qu’il a trouvé"),
+    "lost.sensitivity": (
+        "Sensitivity was {then} on validation; here it is <strong>{now}</strong> ({interval}): the threshold does not "
+        "carry over.",
+        "La sensibilité était de {then} en validation ; elle n’est ici que de <strong>{now}</strong> ({interval}) : le "
+        "seuil ne se transpose pas.",
+    ),
+    "lost.specificity": (
+        "Specificity was {then} on validation; here it is <strong>{now}</strong> ({interval}): the threshold does not "
+        "carry over.",
+        "La spécificité était de {then} en validation ; elle n’est ici que de <strong>{now}</strong> ({interval}) : le "
+        "seuil ne se transpose pas.",
+    ),
+    "lost.calibration": (
+        "The probabilities were calibrated on validation, and that does not hold here: calibration error {ece}.",
+        "Les probabilités ont été calibrées en validation, et cela ne tient pas ici : erreur de calibration de {ece}.",
+    ),
+    "warned.more": ("See the details", "Voir le détail"),
     "audited": ("Subgroups, shortcuts and robustness", "Sous-groupes, raccourcis et robustesse"),
     "audited_text": (
         "From the audit of this very model on the {part} part. Its page, audit.html, shows the images and methods.",

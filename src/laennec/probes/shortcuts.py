@@ -95,6 +95,8 @@ def probe(case: Case) -> Outcome:
     figures = {"untouched": untouched}
     figures |= {name: row.auroc for name, row in rows.items()}
     figures |= {f"{name}_change": row.change for name, row in rows.items()}
+    if some:  # for policies: knowledge counts whichever way it points, and by the fill that leaves least
+        figures["without_lungs"] = min(map(intervals.either_way, map(figures.__getitem__, _OUT)), key=_strength)
     figures["lungs_found"] = intervals.wilson(int(found.sum()), len(found))
     figures["text_found"] = intervals.wilson(int(marks.any((1, 2)).sum()), len(marks))
     regions = _regions(looked.drawn(MOST_EXCHANGED))
