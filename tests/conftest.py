@@ -106,6 +106,15 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 LOOSE = Limits(auroc_lost=0.1, flipped=0.3, ece_gained=0.3)
 
 
+def without_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """int8 tries one setting and leaves no layer floating: for gates that nothing would pass."""
+    from laennec import mixing
+
+    first = mixing.settings()[:1]
+    monkeypatch.setattr(mixing, "settings", lambda: first)
+    monkeypatch.setattr(mixing, "_by_sensitivity", lambda *_: [])
+
+
 @pytest.fixture(scope="session")
 def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A bundle trained on the tiny pictures."""

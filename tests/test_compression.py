@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import laennec as ln
-from conftest import LOOSE
+from conftest import LOOSE, without_search
 from laennec import family, gating, graphs, mixing, quantising, shrinking
 from laennec.bundle import Bundle
 from laennec.card import Gate, Quantisation
@@ -205,7 +205,8 @@ def test_the_most_sensitive_layers_stay_floating_until_the_gate_holds(
     assert len(alone) == len(layers)
 
 
-def test_a_gate_counts_calibration_lost(trained: Bundle, tmp_path: Path) -> None:
+def test_a_gate_counts_calibration_lost(trained: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_search(monkeypatch)
     with pytest.raises(GateFailed, match="ECE"):
         ln.export(
             trained, "onnxruntime", "int8", out=tmp_path / "x", limits=LOOSE.model_copy(update={"ece_gained": -0.9})

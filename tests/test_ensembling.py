@@ -76,7 +76,7 @@ def test_two_views_by_one_bundle_average_the_picture_and_its_mirror(trained: Bun
         ln.ensemble([trained], tmp_path / "none")
 
 
-@pytest.mark.parametrize("rule", ["mean", "vote"])
+@pytest.mark.parametrize("rule", [pytest.param("mean", marks=pytest.mark.slow), "vote"])
 def test_an_ensemble_exports_to_one_graph_with_the_same_answers(
     trained: Bundle, others: list[Bundle], tmp_path: Path, rule: Any
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import laennec as ln
-from conftest import LOOSE, tiny_pictures, tiny_recipe
+from conftest import LOOSE, tiny_pictures, tiny_recipe, without_search
 from laennec import decisions, family, images, shelf
 from laennec.bundle import Bundle
 from laennec.cli import run
@@ -120,7 +120,10 @@ def test_onnx_fp32_can_be_quantised_and_the_parent_chain_holds(trained: Bundle, 
         ln.export(trained, "onnxruntime", "int8", out=tmp_path)
 
 
-def test_a_gate_that_does_not_hold_seals_nothing(trained: Bundle, tmp_path: Path) -> None:
+def test_a_gate_that_does_not_hold_seals_nothing(
+    trained: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_search(monkeypatch)
     with pytest.raises(GateFailed) as caught:
         ln.export(trained, "onnxruntime", "int8", out=tmp_path / "x", limits=ln.Limits(auroc_lost=-0.5))
     assert caught.value.exit_code == 1

@@ -71,7 +71,12 @@ NETWORKS: dict[str, Callable[[], Network]] = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+QUICK = {"cnn", "cnn in colour", "plain", "plain, flattened", "depthwise"}  # the others take ten seconds and more each
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NETWORKS]
+)
 def test_a_narrower_network_runs_and_is_built_again_from_its_weights_alone(name: str) -> None:
     network = NETWORKS[name]()
     if name in {"bottlenecks", "concatenation", "grouped"}:  # a search takes seconds: one try is enough
@@ -279,7 +284,7 @@ def test_a_pruned_bundle_can_be_pruned_again_and_joined(parent: Bundle, pruned: 
         prune(joined, out=tmp_path / "x", flops=0.5)
 
 
-@pytest.mark.parametrize("wanted", [0.55, 0.8])
+@pytest.mark.parametrize("wanted", [0.55, pytest.param(0.8, marks=pytest.mark.slow)])
 def test_a_wanted_latency_is_searched_for_beside_the_parent(
     parent: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: float
 ) -> None:
