@@ -19,14 +19,15 @@ from rich.console import Console
 import laennec
 from laennec.checks import VERDICTS, Audit, Chart, Check, Line, Suspect, Table, Verdict
 from laennec.estimates import Estimate
-from laennec.page import audit_page, audit_text, suspects_pictured
+from laennec.page import audit_page, audit_text, own_picture, suspects_pictured
 from laennec.page.audit import LISTED, PICTURED
 from laennec.page.checked import SYMBOLS, cell, ordered, written
+from laennec.page.html import picture_uri
 from laennec.page.voice import Voice
 from laennec.page.words import WORDS
 from laennec.results import Refused
 from laennec.wording import Text, tell
-from test_page import DIGEST, EVIL, Parsed
+from test_page import DIGEST, EVIL, Parsed, thumbnail
 
 EN, FR = Voice("en"), Voice("fr")
 
@@ -302,3 +303,14 @@ def test_terminal_at_80_columns(of: str) -> None:
     assert "0.881–0.941" in text.replace("–\u2060", "–")
     assert EVIL in text.replace("\n", "")
     assert "Research use only" in text
+
+
+def test_a_check_may_show_an_image_its_own_way() -> None:
+    one = Suspect(id="a.png", why=Text(en="looks aside", fr="regarde ailleurs"))
+    audit = made_audit(
+        "model", checks=(made_check("looks", "warn", suspects=(one,)), made_check("other", "warn", suspects=(one,)))
+    )
+    plain, warm = thumbnail(), thumbnail() + b"heat"
+    shown = audit_page(audit, pictures={"a.png": plain, own_picture("looks", "a.png"): warm})
+    assert [shown.count(picture_uri(data) + '"') for data in (plain, warm)] == [1, 1]
+    assert audit_page(audit, pictures={"a.png": plain}).count("data:image/png") == 1

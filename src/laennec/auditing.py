@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain, count
@@ -151,8 +151,12 @@ def completed(audit: Audit, folder: Path) -> Audit:
     return audit.model_copy(update={"checks": tuple(sorted((*audit.checks, *kept), key=lambda check: check.name))})
 
 
-def write(audit: Audit, folder: Path, where: dict[str, Path], language: Language) -> None:
-    """Write an audit into `folder`; `where` has the file of each id its suspects name."""
+def write(
+    audit: Audit, folder: Path, where: dict[str, Path], language: Language, drawn: Mapping[str, bytes] | None = None
+) -> None:
+    """Write an audit into `folder`; `where` has the file of each id its suspects name, `drawn` the pictures that a
+    check shows otherwise, by `page.own_picture`.
+    """
     storage.write_json(folder / "audit.json", audit.model_dump(mode="json"))
     table = io.StringIO(newline="")
     rows = csv.writer(table)
@@ -163,7 +167,9 @@ def write(audit: Audit, folder: Path, where: dict[str, Path], language: Language
             rows.writerow([check.name, check.verdict, one.kind, one.id, " ".join(one.beside), value, one.why.en])
     storage.write_bytes(folder / "suspects.csv", table.getvalue().encode())
     pictures = {key: _picture(where[key]) for key in page.suspects_pictured(audit) if key in where}
-    shown = page.audit_page(audit, pictures={k: p for k, p in pictures.items() if p}, language=language)
+    shown = page.audit_page(
+        audit, pictures={k: p for k, p in pictures.items() if p} | dict(drawn or {}), language=language
+    )
     storage.write_bytes(folder / "audit.html", shown.encode())
     progress.say(f"audit: {folder / 'audit.html'}")
 

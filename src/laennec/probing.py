@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from laennec import auditing, evaluation, family, hardware, loader, storage
+from laennec import auditing, evaluation, explanation, family, hardware, loader, page, storage
 from laennec.bundle import Bundle, open_bundle
 from laennec.checks import Audit, Outcome
 from laennec.errors import LaennecError, UsageError
@@ -24,6 +24,8 @@ from laennec.samples import patients_of
 from laennec.version import VERSION
 
 _BATCH = 64
+_LOOKS = "explanation"  # the probe whose suspects are shown with their heat
+_SIDE = 256
 
 
 def audit(
@@ -89,8 +91,17 @@ def audit(
     )
     folder = evaluation.report_folder(bundle, f"audit-{split}")
     made = auditing.completed(made, folder) if only else made
-    auditing.write(made, folder, {s.id: s.path for s in part.samples}, language)
+    where = {s.id: s.path for s in part.samples}
+    auditing.write(made, folder, where, language, _heated(bundle, made, where))
     return made
+
+
+def _heated(bundle: Bundle, made: Audit, where: Mapping[str, Path]) -> dict[str, bytes]:
+    """Where the model looks on the images that the probe of explanations points at."""
+    check = made.check(_LOOKS)
+    files = {one.id: where[one.id] for one in check.suspects if one.id in where} if check else {}
+    drawn = explanation.pictured(bundle, files, _SIDE)
+    return {page.own_picture(_LOOKS, key): picture for key, picture in drawn.items()}
 
 
 def audited(bundle: Bundle, split: str = "val", *, root: str | Path | None = None) -> Audit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from laennec.page.audit import audit_page, audit_text, suspects_pictured
+from laennec.page.audit import audit_page, audit_text, own_picture, suspects_pictured
 from laennec.page.clearance import clearance_text
 from laennec.page.comparison import comparison_page, comparison_text
 from laennec.page.cost import cost_text
@@ -28,6 +28,7 @@ __all__ = [
     "exploration_page",
     "exploration_text",
     "model_card",
+    "own_picture",
     "pictured",
     "report_page",
     "report_text",

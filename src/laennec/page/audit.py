@@ -31,6 +31,11 @@ def suspects_pictured(audit: Audit) -> list[str]:
     return list(dict.fromkeys(key for check in audit.checks for one in check.suspects[:PICTURED] for key in _ids(one)))
 
 
+def own_picture(check: str, suspect: str) -> str:
+    """Key of a picture that one check shows of an image instead of the image as it is: with its heat, say."""
+    return f"{check}/{suspect}"
+
+
 def _ids(suspect: Suspect) -> tuple[str, ...]:
     return (suspect.id, *suspect.beside[:_BESIDE])
 
@@ -39,10 +44,11 @@ def _shown(check: Check, places: Mapping[str, int], voice: Voice) -> list[dict[s
     """The first suspects that have a picture, each with those beside it."""
     cards = []
     for one in check.suspects[:PICTURED]:
-        if one.id not in places:
+        place = places.get(own_picture(check.name, one.id), places.get(one.id))
+        if place is None:
             continue
         why = one.why.in_(voice.lang)
-        pictures = [{"place": places[one.id], "alt": voice("audit.alt", id=one.id, why=why)}]
+        pictures = [{"place": place, "alt": voice("audit.alt", id=one.id, why=why)}]
         pictures += [
             {"place": places[key], "alt": voice("audit.alt_beside", id=key, first=one.id)}
             for key in one.beside[:_BESIDE]
@@ -102,16 +108,18 @@ def audit_page(audit: Audit, *, pictures: Mapping[str, bytes] | None = None, lan
     """An audit as one HTML page, in English and French, that needs nothing else.
 
     Args:
-        pictures: PNG or JPEG bytes by the ids that `suspects_pictured` names; an image without one is listed only.
+        pictures: PNG or JPEG bytes by the ids that `suspects_pictured` names, or by `own_picture` where a check shows
+            an image otherwise; an image without one is listed only.
         language: the one shown first; the page's switch shows the other.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
     given = pictures or {}
-    uris = [uri for key in suspects_pictured(audit) if (uri := picture_uri(given.get(key))) is not None]
-    kept = [key for key in suspects_pictured(audit) if picture_uri(given.get(key)) is not None]
-    places = {key: place for place, key in enumerate(kept)}
+    own = (own_picture(check.name, one.id) for check in audit.checks for one in check.suspects[:PICTURED])
+    found = {key: picture_uri(given.get(key)) for key in (*suspects_pictured(audit), *own)}
+    kept = {key: uri for key, uri in found.items() if uri is not None}
+    uris, places = list(kept.values()), {key: place for place, key in enumerate(kept)}
     counted = Counter(check.verdict for check in audit.checks)
     bodies: dict[Language, dict[str, Any]] = {}
     for lang in LANGUAGES:
