@@ -127,3 +127,13 @@ def test_sets_of_one_name_are_held_apart(table: Path) -> None:
 def test_intervals_that_ignore_patients_are_said_to(member: Any) -> None:
     assert ("DeLong" in member.METHOD.en or "Wilson" in member.METHOD.en) == member.METHOD.en.endswith(INDEPENDENT.en)
     assert ("DeLong" in member.METHOD.fr or "Wilson" in member.METHOD.fr) == member.METHOD.fr.endswith(INDEPENDENT.fr)
+
+
+def test_a_check_asked_alone_leaves_the_others_of_the_very_same_data(table: Path) -> None:
+    recipe, out = ln.Recipe.read(table / "recipe.toml"), table / "alone"
+    names = lambda audit: [check.name for check in audit.checks]  # noqa: E731
+    assert names(ln.audit_data(recipe, out, only=["patients"])) == ["patients"]
+    assert names(ln.audit_data(recipe, out, only=["counts"])) == ["counts", "patients"]
+    kept = Audit.model_validate_json((out / "audit.json").read_text())
+    (out / "audit.json").write_text(kept.model_copy(update={"split_digest": "another"}).model_dump_json())
+    assert names(ln.audit_data(recipe, out, only=["counts"])) == ["counts"], "of another split nothing is kept"

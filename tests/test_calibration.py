@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from pydantic import ValidationError
 
 import laennec as ln
@@ -314,8 +317,6 @@ def test_from_the_command_line_to_an_answer_that_refers(
     assert run(["calibrate", str(trained.path), "--out", out, "--coverage", "0.8", "--method", "temperature"]) == 0
     assert "temperature" in capsys.readouterr().out
     strange = tmp_path / "strange.png"
-    from PIL import Image
-
     noise = np.random.default_rng(0).integers(0, 2, (32, 32)) * 255
     Image.fromarray(noise.astype(np.uint8)).save(strange)
     picture = sorted((pictures / "sick").iterdir())[0]
@@ -335,9 +336,21 @@ def test_only_calibrated_bundles_are_adapted(trained: Any) -> None:
         ln.open(trained.path, prevalence=0.1)
 
 
-def test_scores_of_a_folder_get_columns_of_their_own(calibrated: Any, pictures: Path, tmp_path: Path) -> None:
-    import csv
+def test_what_is_unlike_does_not_count_for_the_prevalence(calibrated: Any, pictures: Path, tmp_path: Path) -> None:
+    mixed = tmp_path / "mixed"
+    shutil.copytree(pictures / "sick", mixed)
+    n = len(list(mixed.iterdir()))
+    for number in range(5):
+        pixels = np.random.default_rng(number).integers(0, 2, (32, 32), dtype=np.uint8) * 255
+        Image.fromarray(pixels).save(mixed / f"noise{number}.png")
+    scored = ln.score(ln.open(calibrated.path), mixed, tmp_path / "t.csv", estimate=True)
+    with scored.table.open(encoding="utf-8") as stream:
+        alike = [float(row["strangeness"]) < 1 for row in csv.DictReader(stream)]
+    assert scored.prevalence is not None and scored.images == n + 5
+    assert scored.prevalence.n == sum(alike) <= n
 
+
+def test_scores_of_a_folder_get_columns_of_their_own(calibrated: Any, pictures: Path, tmp_path: Path) -> None:
     scored = ln.score(ln.open(calibrated.path), pictures / "sick", tmp_path / "t.csv", estimate=True)
     with scored.table.open(encoding="utf-8") as stream:
         table = list(csv.DictReader(stream))

@@ -81,7 +81,7 @@ def score(
         batch: images the model is given at a time, at least 1.
         decoders: processes that decode; see `Predictor.stretches`.
         estimate: estimate the prevalence of the finding among these images (`prevalence.estimated`), every file a
-            patient of its own, and tell each score at it.
+            patient of its own and those unlike what was learned left out, and tell each score at it.
 
     Raises:
         UsageError: the prevalence is to be estimated and the bundle is not calibrated; no such folder, no file in it, a

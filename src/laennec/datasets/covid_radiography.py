@@ -199,7 +199,7 @@ def _first_sheet(path: Path) -> list[dict[int, str]]:
             return _Cells(_part(book, sheet), texts).rows
     except (zipfile.BadZipFile, zlib.error, expat.ExpatError, EOFError, OSError) as error:
         raise _unreadable(path, "it is damaged or not a workbook") from error
-    except (KeyError, IndexError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
         raise _unreadable(path, "it is no plain workbook") from error
     except _Refused as error:
         raise _unreadable(path, str(error)) from error

@@ -221,7 +221,7 @@ def _check(root: Path) -> tuple[int, dict[str, int]]:
             if stream.read(1) == b"\x80":
                 raise _pickled(root, "it is a pickle") from error
         raise _wrong(root, "it is damaged or not an .npz archive") from error
-    except (ValueError, SyntaxError, tokenize.TokenError, NotImplementedError, RuntimeError) as error:
+    except (ValueError, SyntaxError, tokenize.TokenError, RuntimeError) as error:
         raise _wrong(root, "an array's header is damaged") from error
     if len(sides) > 1:
         raise _wrong(root, f"its parts have images of different sizes: {sorted(sides)}")

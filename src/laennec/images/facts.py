@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laennec.errors import ImageError
-from laennec.images import dicom_file, headers
+from laennec.images.dicom_file import parse
+from laennec.images.headers import jpeg, looks_like, png
 from laennec.images.picture import Limits
 
 _ROWS, _COLUMNS, _BITS, _SAMPLES = 0x00280010, 0x00280011, 0x00280101, 0x00280002
@@ -49,12 +50,12 @@ def header(path: Path) -> Header | None:
     try:
         with path.open("rb") as stream:
             data = stream.read(limits.max_bytes)
-        kind = headers.looks_like(data)
+        kind = looks_like(data)
         if kind in ("JPEG", "PNG"):
-            said = headers.png(data) if kind == "PNG" else headers.jpeg(data)
+            said = png(data) if kind == "PNG" else jpeg(data)
             channels = _CHANNELS[said.kind] if kind == "PNG" else said.samples
             return Header(said.width, said.height, kind, said.bits, channels, len(data))
-        found, _ = dicom_file.parse(data, _WANTED, limits, lambda _: True)
+        found, _ = parse(data, _WANTED, limits, lambda _: True)
     except (ImageError, OSError):
         return None
     if min(found.integer(_COLUMNS), found.integer(_ROWS)) < 1:

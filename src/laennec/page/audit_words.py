@@ -8,10 +8,10 @@ AUDIT_WORDS: dict[str, tuple[str, str]] = {
     "audit.subtitle.data": ("Split: {how} · {made}", "Répartition : {how} · {made}"),
     "audit.subtitle.model": ("{collection}, {part} part, {made}", "{collection}, partie {part}, {made}"),
     "audit.counts": (
-        "<strong>{images}</strong> images · <strong>{patients}</strong> patients · <strong>{checks}</strong> checks · "
+        "<strong>{images}</strong> images · <strong>{patients}</strong> patients · checks: <strong>{checks}</strong> · "
         "looked at in {seconds} s",
-        "<strong>{images}</strong> images · <strong>{patients}</strong> patients · <strong>{checks}</strong> contrôles "
-        "· examinés en {seconds} s",
+        "<strong>{images}</strong> images · <strong>{patients}</strong> patients · contrôles : "
+        "<strong>{checks}</strong> · examinés en {seconds} s",
     ),
     # What a verdict is called, alone and of several checks
     "audit.verdict.pass": ("Nothing found", "Rien à signaler"),
