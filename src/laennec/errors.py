@@ -65,7 +65,8 @@ class ImageError(LaennecError):
 
     Codes: ``empty``, ``not_found``, ``unsupported_type``, ``corrupt_image``, ``too_large``, ``no_pixels``,
     ``many_frames``, ``unknown_syntax``, ``not_radiograph``, ``blank``, ``timeout``, ``decoder_died``,
-    ``missing_extra``, ``not_chest``, ``not_mask``, ``mask_mismatch``.
+    ``missing_extra``, ``not_mask``, ``mask_mismatch``; of the gate ``not_chest``, ``lateral`` (view), ``inverted``
+    (greys), ``turned`` (on its side or upside down).
     """
 
     exit_code = 3

@@ -83,6 +83,71 @@ def panels(pixels: Grey, truth: Mask, mask: Mask, longest: int = 384) -> bytes:
     return _png(sheet)
 
 
+def outline_layer(right: Mask, left: Mask) -> bytes:
+    """Both lungs outlined and tinted as by `overlay`, as a PNG to lay over the picture they were found on: of the same
+    pixels, transparent elsewhere.
+
+    Args:
+        right, left: ``bool [rows, columns]`` of one shape; either may be empty.
+
+    Returns:
+        The bytes of an RGBA picture.
+
+    Raises:
+        ValueError: the masks are not of one shape with two dimensions.
+    """
+    rows, columns = right.shape
+    if left.shape != right.shape:
+        raise ValueError(f"expected two masks of one shape, got {right.shape} and {left.shape}")
+    layer = Image.new("RGBA", (columns, rows))
+    for mask, colour in ((right, RIGHT), (left, LEFT)):
+        if not mask.any():
+            continue
+        shape, lines, seams = _drawn(mask, layer.size)
+        for where, ink, strength in ((shape, colour, _FILL), (seams, _SEAM, 0.55), (lines, colour, 1.0)):
+            paint = Image.new("RGBA", layer.size, ink)
+            paint.putalpha(where.point([round(level * strength) for level in range(256)]))
+            layer = Image.alpha_composite(layer, paint)
+    return _png(layer)
+
+
+def pictured(
+    pixels: Grey, heat: Grey | None = None, lungs: tuple[Mask, Mask] | None = None, longest: int = 1024
+) -> Levels:
+    """A radiograph with its heat over it, and each lung outlined; tinted too where there is no heat.
+
+    Args:
+        pixels: grey ``float32 [rows, columns]`` in [0, 1], 0 black.
+        heat: the same shape and range, as of `heat_layer`.
+        lungs: the patient's right and left, ``bool [rows, columns]``.
+        longest: longest side of the result in pixels, at least 96; the picture is enlarged or reduced to it.
+
+    Returns:
+        Colours ``uint8 [rows, columns, 3]``.
+
+    Raises:
+        ValueError: the arrays are not of one shape with two dimensions, or `longest` is too small.
+    """
+    none = np.zeros(pixels.shape, np.bool_)
+    right, left = lungs or (none, none)
+    canvas = _canvas(pixels, (right, left), longest)
+    if heat is not None:
+        if heat.shape != pixels.shape:
+            raise ValueError(f"expected heat of the shape {pixels.shape}, got {heat.shape}")
+        levels = Image.fromarray(np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8))
+        warm = _ramp()[np.asarray(levels.resize(canvas.size, Image.Resampling.BILINEAR))]
+        canvas = Image.alpha_composite(canvas.convert("RGBA"), Image.fromarray(warm, "RGBA")).convert("RGB")
+    for mask, colour in ((right, RIGHT), (left, LEFT)):
+        canvas = _outlined(canvas, mask, colour, _FILL if heat is None else 0.0)
+    return np.array(canvas)
+
+
+def swatches(count: int = 6) -> tuple[str, ...]:
+    """Colours of heat from where one begins to show to the hottest, as ``#rrggbb``: for a legend."""
+    levels = np.linspace(round(255 * _CLEAR), 255, count).round().astype(np.intp)
+    return tuple(f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in _ramp()[levels, :3].tolist())
+
+
 def heat_layer(heat: Grey) -> bytes:
     """Heat as a PNG to lay over its picture, of the same pixels: transparent where cold, from violet to yellow.
 
@@ -167,15 +232,21 @@ def _outlined(canvas: Image.Image, mask: Mask, colour: str, fill: float) -> Imag
     """The picture with `mask` tinted and a line along the inside of its edge."""
     if not mask.any():
         return canvas
-    shape = _solid(mask, canvas.size)
+    shape, lines, seams = _drawn(mask, canvas.size)
+    picture = _tinted(canvas, shape, colour, fill)
+    return _tinted(_tinted(picture, seams, _SEAM, 0.55), lines, colour, 1.0)
+
+
+def _drawn(mask: Mask, size: tuple[int, int]) -> tuple[Image.Image, Image.Image, Image.Image]:
+    """Of a mask at a picture's size: what it encloses, a line along the inside of its edge, and a seam around that."""
+    shape = _solid(mask, size)
     # beyond the picture there is no lung, so that a lung cut by its edge is closed along it
     inside = outside = np.pad(np.asarray(shape), 1)
-    for _ in range(max(2, round(max(canvas.size) / 400))):
+    for _ in range(max(2, round(max(size) / 400))):
         inside = ~_spread(~inside)
     line = outside - inside
     lines, seams = (Image.fromarray(np.ascontiguousarray(band[1:-1, 1:-1])) for band in (line, _spread(line)))
-    picture = _tinted(canvas, shape, colour, fill)
-    return _tinted(_tinted(picture, seams, _SEAM, 0.55), lines, colour, 1.0)
+    return shape, lines, seams
 
 
 def _spread(levels: Levels) -> Levels:

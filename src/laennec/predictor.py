@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,71 +20,16 @@ from laennec.bundle import Bundle, open_bundle
 from laennec.caution import Caution, Told
 from laennec.errors import ImageError, LaennecError, MissingExtra, UsageError
 from laennec.images.decoding import Answer, Decoders, cores, shared_rows
+from laennec.images.standing import REFUSALS
 from laennec.outputs import MAPS, Outputs
 from laennec.results import OperatingPoint, Prediction, Refused
 from laennec.runtime import start
 from laennec.segmentation import Lungs
+from laennec.stretches import Batch, Read, Stretch
 
 FEW = 32  # files that are read sooner in this process than other processes start
 Gate = Literal["off", "tell", "refuse"]
 _MOST_DECODERS = 16
-_LONGEST = 1024  # files a stretch may hold, however many of them are refused
-_Read = tuple[NDArray[np.uint8], images.Done, float] | ImageError
-
-
-@dataclass(frozen=True, eq=False)
-class Stretch:
-    """Files that follow one another, and the answers of the model for those of them that could be read.
-
-    Attributes:
-        names: every file, in the order asked.
-        refused: the refused by their place in `names`.
-        outputs: the model's answers for the files read, in their order.
-        score: probability of the positive finding, ``[read]``; empty of a model that only segments, as are the next
-            two.
-        positive: whether it reaches the threshold, ``[read]``.
-        labels: the label decided for, one a file read; empty for none.
-        told: how far each answer can be trusted; None of a model that only segments.
-        lungs: of each file read; empty of a model that only classifies.
-        done: what was done to each file read.
-        seconds: reading and inference of each file read; a file's share of its batch.
-    """
-
-    names: tuple[str, ...]
-    refused: dict[int, ImageError]
-    outputs: Outputs
-    score: NDArray[Any]
-    positive: NDArray[np.bool_]
-    labels: tuple[str, ...]
-    told: Told | None
-    lungs: tuple[Lungs, ...]
-    done: tuple[images.Done, ...]
-    seconds: tuple[float, ...]
-
-
-@dataclass(eq=False)
-class _Batch:
-    """A stretch on its way to the model."""
-
-    pixels: NDArray[np.uint8]
-    names: list[str] = field(default_factory=list)
-    refused: dict[int, ImageError] = field(default_factory=dict)
-    done: list[images.Done] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-
-    def take(self, name: str, read: _Read) -> None:
-        if isinstance(read, ImageError):
-            self.refused[len(self.names)] = read
-        else:
-            pixels, done, seconds = read
-            self.pixels[len(self.done), 0] = pixels
-            self.done.append(done)
-            self.seconds.append(seconds)
-        self.names.append(name)
-
-    @property
-    def full(self) -> bool:
-        return len(self.done) == len(self.pixels) or len(self.names) == _LONGEST
 
 
 class Predictor:
@@ -95,8 +40,9 @@ class Predictor:
         rule: ``balanced``, ``rule_out`` or ``rule_in``; the card's own choice by default. A bundle that only segments
             has none.
         threads: CPU threads; 0 takes all cores.
-        gate: whether pictures are asked if they are chest radiographs at all (`laennec.images.chest`): ``off``;
-            ``tell`` answers all the same and says the doubt; ``refuse`` refuses them with the code ``not_chest``.
+        gate: whether pictures are asked if they are upright frontal chest radiographs (`laennec.images.standing`):
+            ``off``; ``tell`` answers all the same and says the doubt; ``refuse`` refuses them with the code
+            ``not_chest``, ``lateral``, ``inverted`` or ``turned``.
         prevalence: also tell what the score would be where the finding is so common, in (0, 1); the decision does not
             follow it.
         explain: answer with `Prediction.map` too, where the network has one.
@@ -142,6 +88,36 @@ class Predictor:
         assert isinstance(answer, Prediction)  # noqa: S101
         return answer
 
+    def answers(
+        self, pixels: Sequence[NDArray[np.uint8]], done: Sequence[images.Done], seconds: Sequence[float]
+    ) -> list[Prediction]:
+        """Answers for pictures read elsewhere (`laennec.images.decoding`), in one batch of the model, without names.
+
+        Args:
+            pixels: ``uint8 [size, size]`` each, as `images.load` makes them by the card's preprocessing.
+            done: what was done to each file.
+            seconds: that reading each took.
+
+        Raises:
+            LaennecError: the model answers NaN.
+        """
+        batch = self._batch(len(pixels))
+        for one in zip(pixels, done, seconds, strict=True):
+            batch.take("", one)
+        return [one for one in self._predictions(self._answer(batch)) if isinstance(one, Prediction)]
+
+    def at(self, rule: str | None = None, explain: bool = False) -> Self:
+        """The same model at another of its operating points, without opening it again.
+
+        Raises:
+            UnknownName: the card has no such operating point.
+        """
+        other = copy.copy(self)
+        decides = self.bundle.card.classifies or rule
+        other.point = self.bundle.card.point(rule or self.bundle.card.decision) if decides else None
+        other._maps = (MAPS,) if explain else ()
+        return other
+
     def predict_many(self, paths: Iterable[str | Path], batch: int = 16) -> Iterator[Prediction | Refused]:
         """Answers in the order of `paths`, one for each; decoding overlaps inference. See `stretches`."""
         for stretch in self.stretches(paths, batch):
@@ -185,11 +161,11 @@ class Predictor:
             if under_way is not None:
                 yield under_way.result()
 
-    def _batch(self, most: int) -> _Batch:
+    def _batch(self, most: int) -> Batch:
         size = self.bundle.card.preprocess.size
-        return _Batch(np.empty((most, 1, size, size), np.uint8))
+        return Batch(np.empty((most, 1, size, size), np.uint8))
 
-    def _batches(self, read: Iterable[tuple[str, _Read]], most: int) -> Iterator[_Batch]:
+    def _batches(self, read: Iterable[tuple[str, Read]], most: int) -> Iterator[Batch]:
         batch = self._batch(most)
         for name, item in read:
             batch.take(name, item)
@@ -199,7 +175,7 @@ class Predictor:
         if batch.names:
             yield batch
 
-    def _here(self, paths: Iterator[str | Path], batch: int) -> Generator[tuple[str, _Read]]:
+    def _here(self, paths: Iterator[str | Path], batch: int) -> Generator[tuple[str, Read]]:
         """What is read of each file, in order, by threads of this process."""
         with ThreadPoolExecutor(min(4, self._decoders)) as pool:
             ahead = deque((p, pool.submit(self._read, p)) for p in islice(paths, 2 * batch))
@@ -210,7 +186,7 @@ class Predictor:
 
     def _apart(
         self, paths: Iterator[str | Path], batch: int, decoders: int, notes: bool
-    ) -> Generator[tuple[str, _Read]]:
+    ) -> Generator[tuple[str, Read]]:
         """What is read of each file, in order, by `decoders` processes; pixels hold until the next is asked for."""
         preprocess = self.bundle.card.preprocess
         rows = 4 * batch + 4 * decoders
@@ -243,7 +219,7 @@ class Predictor:
                 )
                 free.append(row)
 
-    def _read(self, source: str | Path | bytes) -> _Read:
+    def _read(self, source: str | Path | bytes) -> Read:
         started = time.perf_counter()
         try:
             source = source if isinstance(source, bytes) else Path(source)
@@ -254,16 +230,15 @@ class Predictor:
             return ImageError("missing_extra", f"{error.message}: {error.hint}")
         return self._gated(pixels, done, time.perf_counter() - started)
 
-    def _gated(self, pixels: NDArray[np.uint8], done: images.Done, seconds: float) -> _Read:
+    def _gated(self, pixels: NDArray[np.uint8], done: images.Done, seconds: float) -> Read:
         """What was read, or its refusal where the gate refuses."""
-        doubt = done.get("chest_doubt")
-        if self.gate == "refuse" and doubt:
-            return ImageError(
-                "not_chest", f"this is no chest radiograph: {doubt}", "leave it out, or ask without the gate"
-            )
+        code = str(done.get("chest_code", ""))
+        if self.gate == "refuse" and code:
+            refusal = REFUSALS[code]
+            return ImageError(code, f"{refusal.message}: {done['chest_doubt']}", refusal.hint)
         return pixels, done, seconds
 
-    def _answer(self, batch: _Batch) -> Stretch:
+    def _answer(self, batch: Batch) -> Stretch:
         card, count = self.bundle.card, len(batch.done)
         started = time.perf_counter()
         given = Outputs(np.empty((0, len(card.labels) if card.classifies else 0), np.float32))
@@ -318,6 +293,7 @@ class Predictor:
                 **self._outline(stretch, read),
                 map=None if stretch.outputs.maps is None else stretch.outputs.maps[read],
                 doubt=str(stretch.done[read].get("chest_doubt", "")),
+                doubt_code=str(stretch.done[read].get("chest_code", "")),
                 bundle_digest=self.bundle.digest,
                 image=stretch.done[read],
                 milliseconds=round(stretch.seconds[read] * 1000, 2),

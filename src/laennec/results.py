@@ -59,7 +59,8 @@ class Prediction(Noun):
         refer_because: ``uncertain`` (the set is not the decided label alone), ``unlike`` (the training images).
         strangeness: distance to the training images over its threshold: unlike from 1 on; None where not measured.
         adapted: the score at another prevalence, where that was asked; the decision does not follow it.
-        doubt: why this may be no chest radiograph, where that was asked; empty where it is one.
+        doubt: why this may be no upright frontal chest radiograph, where that was asked; empty where it is one.
+        doubt_code: the same as a stable word: ``not_chest``, ``lateral``, ``inverted``, ``turned``, or empty.
         mask: ``uint8 [size, size]`` on the model's grid after the post-processing, 255 times the probability of lung;
             `laennec.masks` brings it onto the picture. Never written down with the rest.
         map: ``float32 [h, w]``, the class activation map of the positive finding (`laennec.outputs.Outputs.maps`) where
@@ -82,6 +83,7 @@ class Prediction(Noun):
     adapted: Adapted | None = None
     lungs: Lungs | None = None
     doubt: str = ""
+    doubt_code: str = ""
     mask: Any = Field(default=None, exclude=True, repr=False)
     map: Any = Field(default=None, exclude=True, repr=False)
     bundle_digest: str

@@ -15,8 +15,9 @@ from laennec import caution, progress, storage, tables
 from laennec import prevalence as prevalences
 from laennec.errors import UsageError
 from laennec.estimates import Estimate
-from laennec.predictor import Predictor, Stretch
+from laennec.predictor import Predictor
 from laennec.results import Refused
+from laennec.stretches import Stretch
 from laennec.version import VERSION
 
 _HIDDEN = "."

@@ -1,8 +1,8 @@
 """View and quality: lateral, inverted, turned, blank, cropped, badly exposed, tiny or with text burned in.
 
 Every image that is not a whole frontal radiograph of a chest, upright, with bright bones, is named with what it seems
-to be. Whether a chest stands as it should is asked of the gate that `predict` uses (`laennec.images.chest`): a picture
-is inverted or turned if it looks more like a chest after the change than before.
+to be. Whether a chest stands as it should is asked of the gate that `predict` uses (`laennec.images.standing`): a
+picture is inverted or turned if it stands better after the change than before.
 
 The verdict is ``fail`` where an image cannot be read, or above 5 % of the images are named; ``warn`` where any is
 named; ``pass`` else. A side letter is no text: rows of four glyphs and more are.
@@ -20,9 +20,9 @@ from laennec import intervals, lettering
 from laennec.audits import Subject
 from laennec.checks import Outcome, Suspect, Table
 from laennec.estimates import Estimate
-from laennec.images import Header, lung_probabilities
-from laennec.images.chest import doubt_of, plausibility
+from laennec.images import Header
 from laennec.images.lungs import squeezed
+from laennec.images.standing import judged
 from laennec.samples import Sample
 from laennec.wording import Text, joined, tell
 
@@ -50,9 +50,6 @@ _BLANK = 8.0  # levels of deviation
 _DARK, _BRIGHT = 35.0, 215.0  # mean level
 _BLACK, _WHITE = 0.5, 0.25  # share of pixels below 6 and above 249
 _TINY = 128  # pixels
-_DOUBTED = 8.0  # plausibility below which other ways to see it are tried; a chest inverted or on its side has less
-_SURE = 17.0  # the same for one upside down
-_BETTER, _UPRIGHT = 3.0, 4.0  # plausibility that a change must gain
 
 _Found = tuple[str, float, Text]
 
@@ -74,11 +71,6 @@ _SIDES = {
     "lower": Text(en="lower", fr="inférieur"),
     "left": Text(en="left", fr="gauche"),
     "right": Text(en="right", fr="droit"),
-}
-_DOUBTS = {
-    "no lungs where lungs would be": "pas de poumons là où ils devraient être",
-    "what looks like lungs does not have their shape": "ce qui ressemble à des poumons n’en a pas la forme",
-    "the greys are not those of a chest": "les gris ne sont pas ceux d’un thorax",
 }
 
 
@@ -136,8 +128,11 @@ def _of_image(
         yield "text", float(glyphs), said
     if sample.view == "LATERAL" or (header and header.view == "LATERAL"):
         return  # how a frontal chest stands says nothing of it
-    stands = list(_stands(pixels, lungs))
-    yield from stands or _cropped(lungs)
+    stands = judged(lungs, squeezed(pixels.astype(np.float32) / np.float32(255)))
+    if stands.code:
+        yield stands.code, stands.strength, stands.why
+    else:
+        yield from _cropped(lungs)
 
 
 def _exposure(pixels: NDArray[np.uint8]) -> Iterator[_Found]:
@@ -151,40 +146,6 @@ def _exposure(pixels: NDArray[np.uint8]) -> Iterator[_Found]:
         yield "dark", max(1 - mean / _DARK, black), said
     elif mean > _BRIGHT or white > _WHITE:
         yield "bright", max(mean / _BRIGHT - 1, white), said
-
-
-def _stands(pixels: NDArray[np.uint8], lungs: NDArray[np.float32]) -> Iterator[_Found]:
-    """Inverted, turned, or no chest at all."""
-    levels = _levels(pixels)
-    given = plausibility(lungs, levels)
-    gains = []
-    if given < _DOUBTED:
-        gains.append((_seen(255 - pixels), "inverted", _named("inverted")))
-        for quarters in (1, 3):
-            side = tell("turned by {d}°", "tournée de {d}°", d=90 * quarters)
-            gains.append((_seen(np.rot90(pixels, -quarters)), "turned", side))
-    best, kind, why = max(gains, key=lambda one: one[0], default=(-np.inf, "", _named("turned")))
-    base = max(given, -50.0)
-    if best > max(0.0, base + _BETTER):
-        yield kind, best - base, why
-        return
-    if given < _SURE:
-        upright = _seen(pixels[::-1, ::-1])
-        if upright > max(0.0, base + _UPRIGHT):
-            yield "turned", upright - base, tell("upside down", "à l’envers")
-            return
-    doubt = doubt_of(lungs, levels)
-    if doubt:
-        yield "not_chest", -base, Text(en=doubt, fr=_DOUBTS.get(doubt, doubt))
-
-
-def _levels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return squeezed(pixels.astype(np.float32) / np.float32(255))
-
-
-def _seen(pixels: NDArray[np.uint8]) -> float:
-    grey = np.ascontiguousarray(pixels).astype(np.float32) / np.float32(255)
-    return plausibility(lung_probabilities(grey), squeezed(grey))
 
 
 def _cropped(lungs: NDArray[np.float32]) -> Iterator[_Found]:

@@ -29,7 +29,7 @@ PRECISIONS = ("fp32", "bf16", "int8")
 CALIBRATES = True
 _COMPUTED_IN = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of int8, the layers left in floating point
 _LARGEST = 64
-_KEPT = 3
+_KEPT = 6
 
 
 def ready() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from laennec.cli import compress, cost, data, explain, line, look, search, studies, trust
+from laennec.cli import compress, cost, data, explain, line, look, search, service, studies, trust, ui
 from laennec.errors import LaennecError
 from laennec.version import VERSION
 
@@ -37,6 +37,8 @@ data.add_to(app)
 studies.add_to(app)
 search.add_to(app)
 trust.add_to(app)
+service.add_to(app)
+ui.add_to(app)
 
 
 def _version(wanted: bool) -> None:

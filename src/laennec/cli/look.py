@@ -143,7 +143,9 @@ def gate_of(gate: str) -> Gate:
 def list_(
     what: Annotated[
         str,
-        typer.Argument(help="datasets, models, tasks, backends, trackers, meters, audits, probes, recipes or studies."),
+        typer.Argument(
+            help="datasets, models, tasks, backends, trackers, meters, audits, probes, objects, recipes or studies."
+        ),
     ],
     as_json: _Json = False,
 ) -> None:
@@ -226,7 +228,7 @@ def _table(answers: list[Any], card: Card, prevalence: float | None) -> None:
         if "uncertain" in getattr(a, "refer_because", ()):
             typer.echo(f"possible: {Path(a.id).name}: {', '.join(name or 'none' for name in a.possible) or 'no label'}")
         if getattr(a, "doubt", ""):
-            typer.echo(f"doubt: {Path(a.id).name} may be no chest radiograph: {a.doubt}")
+            typer.echo(f"doubt: {Path(a.id).name} may be no upright frontal chest radiograph: {a.doubt}")
         elif getattr(a, "lungs", None) is not None and a.lungs.doubt:
             typer.echo(f"doubt: {Path(a.id).name}: {a.lungs.doubt}")
     typer.echo("Research use only. Not a medical device.")

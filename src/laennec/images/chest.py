@@ -6,7 +6,7 @@ is spread, and at the greys of the picture in a frame of the lungs' own: mediast
 below. ``benchmarks/lung_gate.py`` fits it and measures it on radiographs and other pictures.
 
 The gate tells chests from other pictures, and no more: not a frontal view from a lateral one, nor a good exposure from
-a bad one. A chest on its side or inverted is mostly refused as well; one upside down often passes.
+a bad one. `laennec.images.standing` asks besides how the chest stands: inverted, on its side or upside down.
 """
 
 from __future__ import annotations
@@ -156,41 +156,45 @@ def figures(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> ND
     return np.concatenate([np.array(plain, np.float32), uneven, folded.ravel()]).astype(np.float32)
 
 
-def _far(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    far: NDArray[np.float32] = np.clip((figures(probabilities, levels) - _CENTRE) / _SPREAD, -FAR, FAR).astype(
+def deviations(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    """`figures` as spreads from the mean of radiographs, ``float32 [53]`` within 6; None of a picture without lungs.
+
+    Args:
+        probabilities: ``float32 [64, 64]``, what the lung locator says of the picture.
+        levels: ``uint8 [64, 64]``, what it was said of (`lungs.squeezed`).
+    """
+    if float(probabilities.mean()) < LEAST:
+        return None
+    away: NDArray[np.float32] = np.clip((figures(probabilities, levels) - _CENTRE) / _SPREAD, -FAR, FAR).astype(
         np.float32
     )
-    return far
+    return away
+
+
+def odds(away: NDArray[np.float32] | None) -> float:
+    """How much a picture with these `deviations` looks like a chest radiograph: log odds against other pictures, above
+    0 for one.
+    """
+    return -float("inf") if away is None else float((away * _WEIGHT).sum()) + _OFFSET
+
+
+def reason(away: NDArray[np.float32] | None) -> str:
+    """Why a picture with these `deviations` is no chest radiograph, in a few plain words; empty where it is one."""
+    if away is None or np.abs(away[_PLACED]).max() > _MOST:
+        return _REASONS[0][0]
+    if odds(away) > 0:
+        return ""
+    return _REASONS[int(np.argmin(_OF @ (away * _WEIGHT)))][0]
 
 
 def plausibility(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> float:
-    """How much a picture looks like a chest radiograph: log odds against other pictures, above 0 for one.
-
-    Args:
-        probabilities: ``float32 [64, 64]``, what the lung locator says of the picture.
-        levels: ``uint8 [64, 64]``, what it was said of (`lungs.squeezed`).
-    """
-    if float(probabilities.mean()) < LEAST:
-        return -float("inf")
-    return float((_far(probabilities, levels) * _WEIGHT).sum()) + _OFFSET
+    """`odds` of a picture ``uint8 [64, 64]`` and what the lung locator says of it, ``float32 [64, 64]``."""
+    return odds(deviations(probabilities, levels))
 
 
 def doubt_of(probabilities: NDArray[np.float32], levels: NDArray[np.uint8]) -> str:
-    """Why a picture is no chest radiograph, in a few plain words; empty where it is one.
-
-    Args:
-        probabilities: ``float32 [64, 64]``, what the lung locator says of the picture.
-        levels: ``uint8 [64, 64]``, what it was said of (`lungs.squeezed`).
-    """
-    if float(probabilities.mean()) < LEAST:
-        return _REASONS[0][0]
-    far = _far(probabilities, levels)
-    if np.abs(far[_PLACED]).max() > _MOST:
-        return _REASONS[0][0]
-    votes = far * _WEIGHT
-    if float(votes.sum()) + _OFFSET > 0:
-        return ""
-    return _REASONS[int(np.argmin(_OF @ votes))][0]
+    """`reason` of a picture ``uint8 [64, 64]`` and what the lung locator says of it, ``float32 [64, 64]``."""
+    return reason(deviations(probabilities, levels))
 
 
 def doubt(pixels: NDArray[np.float32]) -> str:

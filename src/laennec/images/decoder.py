@@ -3,10 +3,10 @@
 A process of its own, started by name, because a pool of `multiprocessing` would run the caller's script again, and
 most scripts that train have no ``if __name__ == "__main__"``.
 
-It reads lines of JSON from stdin: first the job ``{"array", "what", "preprocess", "strict", "notes"}``, then one
-``[row, path]`` an image, or ``[row, mask, image]`` a truth. It prints ``[]`` once it is ready, then a line for each, in
-order: ``[seconds, done]`` with what was done (null unless notes are wanted), or ``[seconds, code, reason]`` when it is
-refused; and ``{"fatal", "message", "hint"}`` when nothing more can be done.
+It reads lines of JSON from stdin: first the job ``{"array", "what", "preprocess", "strict", "notes", "memory"}``, then
+one ``[row, path]`` an image, ``[row, mask, image]`` a truth, or ``[row, path, view]`` an image to be shown. It prints
+``[]`` once it is ready, then a line for each, in order: ``[seconds, done]`` with what was done (null unless notes are
+wanted), or ``[seconds, code, reason]`` when it is refused; and ``{"fatal", "message", "hint"}`` when nothing more can be done.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -29,9 +30,11 @@ from laennec.errors import ImageError, MissingExtra, UntrustedBundle
 from laennec.images.decoding import write_row
 from laennec.images.picture import Done
 from laennec.images.resize import load, load_lungs
+from laennec.images.shown import load_shown
 from laennec.images.truth import load_truth
 from laennec.preprocess import Preprocess
 
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _Read = Callable[..., tuple[NDArray[np.uint8], Done]]
 
 
@@ -45,8 +48,10 @@ def serve(job: dict[str, Any], asked: IO[str], tell: Callable[[Any], None]) -> N
     """
     preprocess = Preprocess.model_validate(job["preprocess"])
     readers: dict[str, _Read] = {"image": load, "chest": partial(load, gate=True), "truth": load_truth}
-    readers["lungs"] = load_lungs
+    readers |= {"lungs": load_lungs, "shown": load_shown}
     read = readers[job["what"]]
+    if job["memory"]:
+        bound(job["memory"])
     with Path(job["array"]).open("rb+", buffering=0) as stream:
         tell([])
         for line in asked:
@@ -64,6 +69,22 @@ def serve(job: dict[str, Any], asked: IO[str], tell: Callable[[Any], None]) -> N
                 continue
             write_row(stream, row, pixels.data.cast("B"))
             tell([time.perf_counter() - started, done if job["notes"] else None])
+
+
+def bound(more: int) -> None:
+    """Let this process take no more than `more` bytes beside what it has, and end with the process that started it."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[5])
+        most = pages * resource.getpagesize() + more
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        import ctypes
+
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
 
 
 def main() -> int:

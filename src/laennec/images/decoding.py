@@ -32,9 +32,9 @@ from laennec.errors import LaennecError, MissingExtra, UntrustedBundle
 from laennec.images.picture import Done
 from laennec.preprocess import Preprocess
 
-What = Literal["image", "chest", "truth", "lungs"]
-"""What is decoded: an image, one that is asked too whether it is of a chest, the truth in an image's lung mask, or
-where the lungs are found in an image."""
+What = Literal["image", "chest", "shown", "truth", "lungs"]
+"""What is decoded: an image, one that is asked too whether it is of a chest, the same with a view of it for a person,
+the truth in an image's lung mask, or where the lungs are found in an image."""
 
 PATIENCE = 60.0  # seconds one image may take
 COMMAND = (sys.executable, "-P", "-m", "laennec.images.decoder")
@@ -111,10 +111,17 @@ class Decoders:
         array: a file that holds a raw ``uint8 [n, size, size]``, already of full length.
         preprocess: how the pixels are made.
         workers: processes, at least one.
-        what: ``image`` and ``chest`` are asked for by one file, ``truth`` by two, the mask and its image.
+        what: ``image`` and ``chest`` are asked for by one file, ``truth`` by two, the mask and its image, ``shown`` by
+            the image and the file its view is written to (`laennec.images.shown`), empty for none.
         strict: a missing library ends the whole; else it refuses the images that need it.
         notes: answers say what was done to each file.
         patience: seconds one image may take.
+        memory: bytes that decoding may take in each process, beside what it has when it starts; 0 for no bound. Held
+            where the system can (Linux).
+        ahead: images a process is given at a time.
+
+    Attributes:
+        restarts: processes replaced because theirs died or hung.
     """
 
     def __init__(
@@ -127,13 +134,17 @@ class Decoders:
         strict: bool = False,
         notes: bool = False,
         patience: float | None = None,
+        memory: int = 0,
+        ahead: int = _AHEAD,
     ) -> None:
+        self.restarts, self.ahead = 0, ahead
         self._job = {
             "array": str(array),
             "what": what,
             "preprocess": preprocess.model_dump(mode="json"),
             "strict": strict,
             "notes": notes,
+            "memory": memory,
         }
         self._patience = PATIENCE if patience is None else patience
         self._todo: deque[_Asked] = deque()
@@ -259,6 +270,7 @@ class _Worker(threading.Thread):
             self.end()
             if self.team.closed:
                 return
+            self.team.restarts += 1
             if not self.ready:
                 raise LaennecError("the process that decodes images does not start", self.team.last_words())
             if self.given and not self.hung and self.given[0][0] != self.died:
@@ -273,7 +285,7 @@ class _Worker(threading.Thread):
         """Give images and pass on the answers until the process ends or nothing more will come."""
         assert process.stdout is not None  # noqa: S101
         while True:
-            while len(self.given) < _AHEAD:
+            while len(self.given) < self.team.ahead:
                 job = self.team.take(wait=self.ready and not self.given)
                 if job is None:
                     break

@@ -12,10 +12,11 @@ decoders are used for compressed pixels only; an uncompressed file needs no extr
 `done` holds besides the keys of every picture: ``transfer_syntax``, ``modality``, ``intent`` ("presentation",
 "processing", "unknown"), ``colour`` ("none", "luminance"); for grey ``rescale`` ("none", "linear" with
 ``rescale_slope`` and ``rescale_intercept``, "lut", "ignored"), ``window`` ("voi lut", "window" with ``window_center``,
-``window_width``, ``window_function``, "bit range", "full range") and ``padding``; where the file says so
+``window_width``, ``window_function``, "bit range", "full range" with ``range_low``, ``range_high``) and ``padding``;
+where the file says so
 ``pixel_spacing_mm`` (between rows), ``pixel_spacing_across_mm`` (when columns differ), ``view`` (PA, AP, LATERAL,
-OTHER), ``mirrored`` (its Patient Orientation begins with R: the patient's left is on the left) and ``burned_in``
-(annotation in the pixels).
+OTHER) and ``view_by`` (the name of the element that says it, `laennec.images.projection`), ``mirrored`` (its Patient
+Orientation begins with R: the patient's left is on the left) and ``burned_in`` (annotation in the pixels).
 """
 
 from __future__ import annotations
@@ -25,21 +26,22 @@ from numpy.typing import NDArray
 
 from laennec.errors import ImageError
 from laennec.images import dicom_grey as tags
+from laennec.images import projection
 from laennec.images.dicom_file import PIXEL_DATA, Elements, parse
 from laennec.images.dicom_frame import SYNTAXES, Layout, stored_codes
 from laennec.images.headers import corrupt
 from laennec.images.picture import Done, Limits, Picture
 from laennec.images.raster import check_size
 
-_SOP_CLASS, _MODALITY, _VIEW, _BURNED = 0x00080016, 0x00080060, 0x00185101, 0x00280301
+_SOP_CLASS, _MODALITY, _BURNED = 0x00080016, 0x00080060, 0x00280301
 _ORIENTATION = 0x00200020
 _IMAGER_SPACING, _SPACING = 0x00181164, 0x00280030
 _SAMPLES, _PHOTOMETRIC, _PLANAR, _FRAMES = 0x00280002, 0x00280004, 0x00280006, 0x00280008
 _ROWS, _COLUMNS = 0x00280010, 0x00280011
 _ALLOCATED, _STORED, _HIGH, _SIGNED = 0x00280100, 0x00280101, 0x00280102, 0x00280103
-_WANTED = frozenset(
+_WANTED = projection.WANTED | frozenset(
     {
-        _SOP_CLASS, _MODALITY, _VIEW, _BURNED, _ORIENTATION, _IMAGER_SPACING, _SPACING, _SAMPLES, _PHOTOMETRIC,
+        _SOP_CLASS, _MODALITY, _BURNED, _ORIENTATION, _IMAGER_SPACING, _SPACING, _SAMPLES, _PHOTOMETRIC,
         _PLANAR, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED, _STORED, _HIGH, _SIGNED, tags.INTERCEPT, tags.SLOPE,
         tags.MODALITY_LUT, tags.CENTER, tags.WIDTH, tags.FUNCTION, tags.VOI_LUT, tags.PADDING, tags.PADDING_LIMIT,
         tags.INTENT, tags.LUT_SHAPE,
@@ -140,10 +142,9 @@ def _facts(found: Elements) -> Done:
             if spacing[1] != spacing[0]:
                 facts["pixel_spacing_across_mm"] = spacing[1]
             break
-    view = found.text(_VIEW)
+    view, by = projection.view(found)
     if view:
-        lateral = view in ("LATERAL", "LAT", "LL", "RL", "LLD", "RLD")
-        facts["view"] = view if view in ("PA", "AP") else "LATERAL" if lateral else "OTHER"
+        facts |= {"view": view, "view_by": by}
     if found.text(_ORIENTATION).startswith("R"):  # the rows run towards the patient's right
         facts["mirrored"] = True
     burned = found.text(_BURNED)

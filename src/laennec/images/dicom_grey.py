@@ -28,6 +28,7 @@ _DESCRIPTOR, _LUT_DATA = 0x00283002, 0x00283006
 _LUT_TAGS = frozenset({_DESCRIPTOR, _LUT_DATA})
 
 _BLOCK = 16_384  # pixels
+_MOST = 1e30  # no detector counts so far; beyond, differences of values leave the range of the numbers
 
 Values = NDArray[np.float64]
 
@@ -101,7 +102,8 @@ def _modality(found: Elements, layout: Layout, stored: Values, done: Done) -> tu
         done["rescale"] = "lut"
         return _look_up(stored, entries, first), (0.0, float((1 << bits) - 1))
     slope, intercept = (next(iter(found.numbers(tag)), default) for tag, default in ((SLOPE, 1.0), (INTERCEPT, 0.0)))
-    if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
+    most = abs(slope) * float(np.abs(stored).max()) + abs(intercept)
+    if not most < _MOST or slope == 0:
         done["rescale"] = "ignored"
     elif (slope, intercept) == (1.0, 0.0):
         done["rescale"] = "none"
@@ -142,6 +144,7 @@ def _voi(
         done["window"] = "full range"
         shown = values[present()]
         low, high = (float(shown.min()), float(shown.max())) if shown.size else bounds
+        done |= {"range_low": low, "range_high": high}
     if high <= low:
         return np.zeros_like(values)
     return np.clip((values - low) / (high - low), 0, 1)

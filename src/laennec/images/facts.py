@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laennec.errors import ImageError
+from laennec.images import projection
 from laennec.images.dicom_file import parse
 from laennec.images.headers import jpeg, looks_like, png
 from laennec.images.picture import Limits
 
 _ROWS, _COLUMNS, _BITS, _SAMPLES = 0x00280010, 0x00280011, 0x00280101, 0x00280002
-_VIEW, _SEX, _AGE, _BURNED = 0x00185101, 0x00100040, 0x00101010, 0x00280301
-_WANTED = frozenset({_ROWS, _COLUMNS, _BITS, _SAMPLES, _VIEW, _SEX, _AGE, _BURNED})
+_SEX, _AGE, _BURNED = 0x00100040, 0x00101010, 0x00280301
+_WANTED = projection.WANTED | {_ROWS, _COLUMNS, _BITS, _SAMPLES, _SEX, _AGE, _BURNED}
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by PNG colour type
 _OLDEST = 130  # years
 _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
@@ -26,7 +27,7 @@ class Header:
         bits: a sample.
         channels: samples a pixel.
         bytes: of the file.
-        view: ``PA``, ``AP``, ``LATERAL`` or empty.
+        view: ``PA``, ``AP``, ``LATERAL`` or empty (`laennec.images.projection`).
         sex: ``M``, ``F``, ``O`` or empty.
         age: years; None where the file does not say.
         annotated: whether a DICOM file says that text is burned into its pixels; None where it does not say.
@@ -60,7 +61,7 @@ def header(path: Path) -> Header | None:
         return None
     if min(found.integer(_COLUMNS), found.integer(_ROWS)) < 1:
         return None
-    view, sex = found.text(_VIEW), found.text(_SEX)
+    (view, _), sex = projection.view(found), found.text(_SEX)
     return Header(
         width=found.integer(_COLUMNS),
         height=found.integer(_ROWS),
@@ -68,7 +69,7 @@ def header(path: Path) -> Header | None:
         bits=found.integer(_BITS),
         channels=found.integer(_SAMPLES, 1),
         bytes=len(data),
-        view=view if view in ("PA", "AP") else "LATERAL" if view in ("LATERAL", "LL", "RL") else "",
+        view="" if view == "OTHER" else view,
         sex=sex if sex in ("M", "F", "O") else "",
         age=years(found.text(_AGE)),
         annotated={"YES": True, "NO": False}.get(found.text(_BURNED)),

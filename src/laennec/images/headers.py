@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from dataclasses import dataclass
 
 from laennec.errors import ImageError
@@ -35,6 +37,10 @@ _SHORT_VR = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 VRS = _SHORT_VR | LONG_VRS
 _SOF = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
+_WOVEN = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))  # Adam7
+_AT_A_TIME = 1 << 20  # bytes
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_NOISE = bytes(n * n * 37 % 251 for n in range(4096))  # no 255, which would be a marker
 _MAX_SCANS = 200  # a progressive JPEG has about ten; each one costs a pass over the whole picture
 
 
@@ -122,6 +128,53 @@ def png(data: bytes) -> Codestream:
         raise corrupt("the PNG ends inside its last chunk")
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     return Codestream(width, height, data[24], samples, data[25], frames)
+
+
+def png_is_whole(data: bytes) -> bool:
+    """Whether the data of a PNG that `png` has walked inflate to all the rows its header declares.
+
+    A stream that is closed properly but too early leaves the rest of the picture black, without a word from the
+    decoder. What is inflated is counted, not kept.
+    """
+    said = png(data)
+    steps = _WOVEN if data[28] == 1 else ((0, 0, 1, 1),)
+    wanted = 0
+    for top, left, down, across in steps:
+        rows, columns = -(-(said.height - top) // down), -(-(said.width - left) // across)
+        if rows > 0 and columns > 0:
+            wanted += rows * (1 + -(-columns * said.bits * said.samples // 8))
+    machine, position = zlib.decompressobj(), 8
+    try:
+        while wanted > 0 and position < len(data):
+            length, name = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
+            rest = data[position + 8 : position + 8 + length] if name == b"IDAT" else b""
+            while rest and wanted > 0:
+                wanted -= len(machine.decompress(rest, _AT_A_TIME))
+                rest = machine.unconsumed_tail
+            position += 12 + length
+        return wanted <= 0 or wanted <= len(machine.flush())
+    except zlib.error:
+        return False
+
+
+def with_noise(data: bytes) -> bytes:
+    """A JPEG that `jpeg` has walked, with noise put behind the coded blocks of its first scan.
+
+    A decoder that has all blocks passes over it; one that lacks some makes them of it, instead of mid-grey.
+    """
+    position = 2
+    while True:
+        while data[position : position + 2] == b"\xff\xff":
+            position += 1
+        marker = data[position + 1]
+        position += 2
+        if marker != 0x01 and not 0xD0 <= marker <= 0xD7:
+            position += int.from_bytes(data[position : position + 2], "big")
+        if marker == 0xDA:
+            break
+    after = _NEXT_MARKER.search(data, position)
+    end = after.start() if after else len(data)
+    return data[:end] + _NOISE + data[end:]
 
 
 def jpeg(data: bytes) -> Codestream:

@@ -88,15 +88,36 @@ def _decode(data: bytes, kind: str, said: Codestream, least: int | None) -> Pict
         raise corrupt(f"the {kind} declares two sizes")
     done: Done = {"format": kind, "bits": said.bits, "mode": image.mode, "photometric": image.mode, "inverted": False}
     done |= {"colour": "none", "alpha": False, "orientation": 1}
+    draft = None
     if least is not None:
         done["scale"] = scale = _scale(said, least)
         done["colour"] = "luminance" if image.mode == "RGB" else "none"
-        image.draft("L", (said.width // scale, said.height // scale))
+        draft = said.width // scale, said.height // scale
+        image.draft("L", draft)
     image.load()
+    if _ends_early(image, data, kind, draft):
+        raise corrupt(f"the {kind} holds fewer rows than it declares")
     turn = _orientation(image)
     pixels = _grey(image, turn, done)
     height, width = pixels.shape
     return Picture(pixels, done | {"width": width, "height": height, "orientation": turn})
+
+
+def _ends_early(image: Image.Image, data: bytes, kind: str, draft: tuple[int, int] | None) -> bool:
+    """Whether the file ends properly, but before its picture does: the decoders fill up in silence.
+
+    A PNG is then black to its end, a JPEG mid-grey; only where it is, the file is looked at again.
+    """
+    width, height = image.size
+    if kind == "PNG":
+        last = np.asarray(image.crop((0, max(0, height - 2), width, height)))
+        return not last.reshape(len(last), -1).any(1).all() and not headers.png_is_whole(data)
+    if image.getpixel((width - 1, height - 1)) not in (128, (128, 128, 128)):
+        return False
+    again = JpegImagePlugin.JpegImageFile(io.BytesIO(headers.with_noise(data)))
+    if draft is not None:
+        again.draft("L", draft)
+    return image.tobytes() != again.tobytes()
 
 
 def _scale(said: Codestream, least: int) -> int:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from laennec.errors import ImageError
-from laennec.images.chest import doubt
 from laennec.images.framing import framed, lung_plane
-from laennec.images.picture import Done, Limits
+from laennec.images.picture import Done, Limits, Picture
 from laennec.images.read import read
+from laennec.images.standing import standing
 from laennec.preprocess import Preprocess
 
 _DEFAULT = Limits()
@@ -73,19 +73,30 @@ def load(
     """The array a model reads, ``uint8 [size, size]``, and what was done to the file and to the picture in it.
 
     Training, scoring and serving all come through here. With `gate` the notes say in ``chest_doubt`` why the whole
-    picture is no chest radiograph, empty where it is one (`laennec.images.chest`).
+    picture is no upright frontal chest radiograph, and in ``chest_code`` by a stable word: ``not_chest``, ``lateral``,
+    ``inverted`` or ``turned``. Both are empty where it is one (`laennec.images.standing`).
 
     Raises:
         ImageError: as `read`, and ``blank`` when every pixel has the same value.
         MissingExtra: a compressed DICOM needs the extra ``dicom``.
         UntrustedBundle: lungs are wanted and the network that finds them is not the one shipped.
     """
-    picture = read(source, limits, preprocess.least_side)
+    return prepared(read(source, limits, preprocess.least_side), preprocess, gate)
+
+
+def prepared(picture: Picture, preprocess: Preprocess, gate: bool = False) -> tuple[NDArray[np.uint8], Done]:
+    """The same of a picture that was read.
+
+    Raises:
+        ImageError: ``blank``.
+        UntrustedBundle: as `load`.
+    """
     if is_blank(picture.pixels):
         raise ImageError("blank", "every pixel of the image has the same value", "check the export")
     pixels, done = _input(picture.pixels, preprocess)
     if gate:
-        done["chest_doubt"] = doubt(picture.pixels)
+        found = standing(picture.pixels, picture.done)
+        done |= {"chest_code": found.code, "chest_doubt": found.why.en}
     return pixels, picture.done | done
 
 

@@ -1,0 +1,67 @@
+"""Pictures of an answer for a screen: the radiograph, its lungs and where the model looked, as PNG of one size."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from laennec import explaining, masks, overlays, saliency
+from laennec.bundle import Bundle
+from laennec.images.shown import View
+from laennec.results import Prediction
+
+Layer = Literal["picture", "lungs", "map"]
+LAYERS: tuple[Layer, ...] = ("picture", "lungs", "map")
+
+
+def layers(view: View, answer: Prediction, bundle: Bundle, wanted: tuple[Layer, ...]) -> dict[str, str | None]:
+    """The layers wanted, as data URLs; None for one that cannot be had.
+
+    Lungs are the bundle's own where it outlines them, else those that the network which frames pictures finds.
+
+    Args:
+        view: of the same file as the answer.
+    """
+    made: dict[str, str | None] = {}
+    for name in wanted:
+        if name == "picture":
+            made[name] = _url(_grey_png(view.grey))
+        elif name == "lungs":
+            right, left = _lungs(view, answer, bundle)
+            made[name] = _url(overlays.outline_layer(right, left)) if right.any() or left.any() else None
+        else:
+            made[name] = _map(view, answer, bundle)
+    return made
+
+
+def _lungs(view: View, answer: Prediction, bundle: Bundle) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    card, shape = bundle.card, (view.grey.shape[0], view.grey.shape[1])
+    lung = view.lungs
+    if card.outline is not None and answer.mask is not None:
+        lung = masks.placed(answer.mask, shape, card.preprocess.resize) >= masks.level(card.outline)
+    right, left = masks.parted(lung)
+    return (left, right) if answer.image.get("mirrored") else (right, left)
+
+
+def _map(view: View, answer: Prediction, bundle: Bundle) -> str | None:
+    if answer.map is None:
+        return None
+    preprocess = bundle.card.preprocess
+    (heat,) = explaining.heated(answer.map[np.newaxis], preprocess.size)
+    shape = (view.grey.shape[0], view.grey.shape[1])
+    return _url(overlays.heat_layer(saliency.onto(heat, answer.image, preprocess, shape)))
+
+
+def _grey_png(grey: NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(grey).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def _url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -1,0 +1,179 @@
+"""The process that answers: ``python -m laennec.serve.worker``, started by `laennec.serve.supervisor`.
+
+It reads its settings from stdin, a line of JSON: ``{"settings", "socket"}``, the socket as a file it inherited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from laennec.errors import LaennecError, extra
+from laennec.serve import keys
+from laennec.serve.logs import log
+from laennec.serve.service import Service
+from laennec.serve.settings import Settings
+
+if TYPE_CHECKING:
+    import uvicorn
+
+_LINGER = 0.5  # seconds in which what has reached an accepted connection is still read after SIGTERM
+_HEAD = 10.0  # seconds that the head of a request may take
+_CONNECTIONS = 1000
+_BROKEN = 1
+
+
+def run(settings: Settings, listening: socket.socket) -> int:
+    """Answer until SIGTERM or SIGINT; the exit code.
+
+    Raises:
+        LaennecError: a bundle cannot be opened or run, the keys cannot be read, or the extra ``serve`` is missing.
+    """
+    with extra("serve"):
+        import uvicorn
+
+        from laennec.serve.app import app
+    ring = keys.Ring(keys.read(settings.keys) if settings.keys is not None else ())
+    service = Service(settings)
+    try:
+        config = uvicorn.Config(
+            app(service, ring),
+            http=_protocol(),
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            proxy_headers=False,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=max(1, round(settings.drain)),
+            limit_concurrency=_CONNECTIONS,
+            backlog=2048,
+            ssl_certfile=str(settings.certificate) if settings.certificate else None,
+            ssl_keyfile=str(settings.private_key) if settings.private_key else None,
+            h11_max_incomplete_event_size=64 * 1024,
+        )
+        server = _server(config, service, listening)
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(server.serve(sockets=[listening]))
+    finally:
+        service.close()
+        service.traces.close()
+    return _BROKEN if service.failed is not None else 0
+
+
+def _server(config: uvicorn.Config, service: Service, listening: socket.socket) -> uvicorn.Server:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Stops in order: no longer ready, no new connection, what was sent is answered, idle connections closed."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            service.stopping = True
+            self.should_exit = True
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            if self.started:
+                settings = service.settings
+                host, port = listening.getsockname()[:2]
+                shown = f"[{host}]" if ":" in host else host
+                log(
+                    "serving",
+                    url=f"{settings.scheme}://{shown}:{port}",
+                    pid=os.getppid(),
+                    worker=os.getpid(),
+                    ready=service.ready,
+                    models={name: model.bundle.digest[:12] for name, model in service.models.named.items()},
+                )
+
+        async def on_tick(self, counter: int) -> bool:
+            if service.failed is not None:
+                self.should_exit = True
+            return await super().on_tick(counter)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            service.stopping = True
+            log("stopping", in_flight=service.places.taken)
+            for server in self.servers:
+                server.close()
+            await asyncio.sleep(_LINGER)
+            await super().shutdown(sockets)
+
+    return Server(config)
+
+
+def _protocol() -> Any:
+    """uvicorn's protocol, but who opens a connection and does not end the head of a request is hung up on."""
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    except ImportError:  # not on this system; the slower parser has no such bound
+        return "h11"
+
+    class Protocol(HttpToolsProtocol):
+        _late: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._wait()
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self._wait()
+
+        def on_headers_complete(self) -> None:
+            self._wait_no_more()
+            super().on_headers_complete()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._wait_no_more()
+            super().connection_lost(exc)
+
+        def _wait(self) -> None:
+            self._wait_no_more()
+            self._late = self.loop.call_later(_HEAD, self._hang_up)
+
+        def _wait_no_more(self) -> None:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+
+        def _hang_up(self) -> None:
+            if not self.transport.is_closing():
+                self.transport.close()
+
+    return Protocol
+
+
+def main() -> int:
+    """Serve one supervisor. An error of starting is told as a line of JSON, with its exit code."""
+    told = json.loads(sys.stdin.readline())
+    _die_with_parent()
+    listening = socket.socket(fileno=told["socket"])
+    try:
+        return run(Settings.model_validate(told["settings"]), listening)
+    except LaennecError as error:
+        log("cannot_serve", message=error.message, hint=error.hint)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 0
+
+
+def _die_with_parent() -> None:
+    """Stop in order when the supervisor is killed (Linux)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
