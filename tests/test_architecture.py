@@ -18,11 +18,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "laennec"
 ROWS: list[tuple[str, set[str]]] = [
     ("faces", {"__main__"}),
     ("faces", {"cli"}),
+    ("faces", {"serve"}),
     ("stages", {"transport"}),
     ("stages", {"demonstration", "studying", "shrinking"}),
     ("stages", {"comparison", "admission"}),
-    ("stages", {"tuning", "costing"}),
-    ("stages", {"training", "probing"}),
+    ("stages", {"tuning", "costing", "receiving"}),
+    ("stages", {"training", "probing", "filing"}),
     (
         "stages",
         {
@@ -34,17 +35,18 @@ ROWS: list[tuple[str, set[str]]] = [
             "fetching",
             "answering",
             "outlining",
+            "demonstrator",
         },
     ),
     ("stages", {"conversion", "pruning", "calibration", "explanation"}),
     ("feed", {"fit", "predictor", "mixing", "measuring"}),
-    ("feed", {"embeddings"}),
+    ("feed", {"embeddings", "stretches"}),
     ("feed", {"sources", "familiarity", "caution"}),
     ("feed", {"runtime", "checkpoints", "augment", "schedules"}),
     ("feed", {"gating"}),
     ("feed", {"loader", "tracking", "metering"}),
-    ("families", {"datasets", "models", "tasks", "backends", "trackers", "meters", "audits", "probes"}),
-    ("matter", {"quantising", "counting", "explaining", "saliency"}),
+    ("families", {"datasets", "models", "tasks", "backends", "trackers", "meters", "audits", "probes", "objects"}),
+    ("matter", {"quantising", "counting", "explaining", "saliency", "deidentifying"}),
     ("matter", {"graphs"}),
     ("matter", {"network", "thinning", "page", "summing", "likeness", "traits", "folds", "lettering"}),
     (
@@ -71,6 +73,9 @@ ROWS: list[tuple[str, set[str]]] = [
         "matter",
         {
             "decisions",
+            "joining",
+            "nodes",
+            "contours",
             "aligning",
             "intervals",
             "onnxfile",
@@ -100,6 +105,7 @@ HEAVY |= {"openvino", "sklearn", "scipy", "matplotlib", "jinja2", "pyarrow", "op
 HEAVY |= {"torch_pruning", "segmentation_models_pytorch", "highdicom"}
 HEAVY |= {"optuna", "imblearn", "mlflow", "sqlalchemy", "alembic", "pandas", "tensorboard"}
 HEAVY |= {"codecarbon", "pynvml", "threadpoolctl"}
+HEAVY |= {"uvicorn", "prometheus_client", "python_multipart", "gradio", "pynetdicom", "dicomweb_client", "opentelemetry"}
 # Rooms whose whole purpose is torch; only code that trains or runs torch opens them.
 TORCH_ROOMS = {"network", "thinning", "pruning", "fit", "sources", "embeddings", "checkpoints", "augment", "training"}
 MOST_LINES = 400

@@ -16,7 +16,8 @@ from PIL import Image
 
 import laennec as ln
 from conftest import tiny_pictures
-from laennec import stretches
+from laennec import predictor as predictor_module
+from laennec import stretches as stretches_module
 from laennec import tables
 from laennec.bundle import Bundle
 from laennec.errors import UsageError
@@ -73,7 +74,7 @@ def test_a_refused_file_leaves_no_hole_in_a_batch(predictor: ln.Predictor, folde
 def test_many_refused_are_told_before_a_batch_is_full(
     predictor: ln.Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stretches, "LONGEST", 10)
+    monkeypatch.setattr(stretches_module, "LONGEST", 10)
     stretches = list(predictor.stretches([tmp_path / "none.png"] * 25, 8, 0))
     assert [(len(s.names), len(s.score)) for s in stretches] == [(10, 0), (10, 0), (5, 0)]
 
