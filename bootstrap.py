@@ -6,7 +6,8 @@ was asked. Needs Python 3.11 to 3.13 and a package index, nothing else. A second
     demo    the whole line on synthetic radiographs
     test    the test suite (under 12 minutes on two cores)
     check   lint, formatting, types
-    core    a second environment with the core and the dicom extra alone, and the proof that it predicts without torch
+    core    a second environment with the core and the dicom extra alone, and the proof that it predicts without torch;
+            then the extras of the service, and the proof that it serves
     setup   only the environment
 """
 
@@ -24,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 LOCKED = ROOT / "requirements" / "dev.txt"
 CORE = ROOT / "requirements" / "core.txt"
+SERVE = ROOT / "requirements" / "serve.txt"
 
 
 def script(folder: Path, name: str) -> str:
@@ -68,6 +70,9 @@ def core_predicts_without_torch() -> None:
     with tempfile.TemporaryDirectory() as name:
         run(script(full, "python"), "tests/core_environment.py", "make", name)
         run(script(bare, "python"), "tests/core_environment.py", "use", name)
+        serving = ROOT / ".venv-serve"
+        environment(serving, SERVE, editable=False)
+        run(script(serving, "python"), "tests/core_environment.py", "serve", name)
 
 
 def main() -> None:

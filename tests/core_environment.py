@@ -1,4 +1,6 @@
-"""The proof behind `bootstrap.py core`: ``make`` writes a bundle and inputs, ``use`` answers without torch."""
+"""The proof behind `bootstrap.py core`: ``make`` writes a bundle and inputs, ``use`` answers without torch, and so does
+``serve`` over HTTP.
+"""
 
 from __future__ import annotations
 
@@ -49,5 +51,37 @@ def use(folder: Path) -> None:
     print("the core environment predicts and scores without torch")
 
 
+def serve(folder: Path) -> None:
+    """Serve with what the extras of the service bring, and answer over HTTP as `predict` does."""
+    import json
+    import signal
+    import subprocess
+    import urllib.request
+
+    import laennec as ln
+
+    assert not [name for name in ("torch", "sklearn", "scipy", "matplotlib", "onnx") if importlib.util.find_spec(name)]
+    command = [sys.executable, "-m", "laennec", "serve", str(folder / "int8"), "--port", "0", "--gate", "refer", "--ui"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        told = json.loads(process.stderr.readline())
+        assert told["event"] == "serving", told
+        predictor = ln.open(folder / "int8")
+        for path in sorted((folder / "inputs").glob("[a-d].*")):
+            asked = urllib.request.Request(told["url"] + "/predict", path.read_bytes(), method="POST")  # noqa: S310
+            with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310
+                given = json.loads(answer.read())
+            expected = predictor.predict(path)
+            assert given["label"] == expected.label
+            assert all(abs(given["probabilities"][k] - v) < 1e-6 for k, v in expected.probabilities.items())
+        with urllib.request.urlopen(told["url"], timeout=30) as page:  # noqa: S310
+            assert b"Research use only" in page.read()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    print("the environment of the service answers over HTTP as predict does, without torch")
+
+
 if __name__ == "__main__":
-    {"make": make, "use": use}[sys.argv[1]](Path(sys.argv[2]))
+    {"make": make, "use": use, "serve": serve}[sys.argv[1]](Path(sys.argv[2]))

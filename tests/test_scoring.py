@@ -146,6 +146,21 @@ def test_a_file_that_kills_or_hangs_a_decoder_is_refused_alone(
     assert np.allclose([float(r["score"]) for r in found], [float(r["score"]) for r in kept], atol=1e-6)
 
 
+def test_who_answers_while_being_killed_for_slowness_leaves_no_suspicion_behind() -> None:
+    told: list[decoding.Answer] = []
+
+    class Team:
+        tell = staticmethod(told.append)
+
+    worker = decoding._Worker(Team())  # type: ignore[arg-type]
+    worker.ready, worker.hung, worker.died = True, True, 7
+    worker.given.append((7, ("a.png",)))
+    worker._pass_on([0.1, None])
+    assert [(one.row, one.code) for one in told] == [(7, "")]
+    # the process dies of that kill with the next image in hand, which is then tried once more
+    assert (worker.hung, worker.died) == (False, -1)
+
+
 KILLED = """
 import os, signal, sys
 import laennec as ln

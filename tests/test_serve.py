@@ -176,6 +176,13 @@ def test_the_service_answers_as_predict_does(served: ln.Bundle, client: httpx.Cl
     assert at["threshold"] == served.card.point("rule_out").threshold
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what a process has loaded from /proc")
+def test_the_worker_loads_no_torch(live: Live) -> None:
+    loaded = Path(f"/proc/{live.worker}/maps").read_text()
+    assert "onnxruntime" in loaded
+    assert "torch" not in loaded
+
+
 def test_layers_have_one_size(client: httpx.Client) -> None:
     told = client.post("/predict?with=picture,lungs,map", content=radiograph(2)).json()["layers"]
     assert set(told) == {"picture", "lungs", "map"}

@@ -308,6 +308,8 @@ class _Worker(threading.Thread):
             self.ready = True
             return
         row, _ = self.given.popleft()
+        # it answered after all: a kill on its way is not the fault of what is given next
+        self.hung, self.died = False, -1
         if len(fact) == 3:
             self.team.tell(Answer(row, *fact))
         else:
