@@ -1,7 +1,7 @@
 """The routes: what a request asks, read strictly, and what it is answered.
 
-FastAPI reads the types of a route from this module's own names, so it is imported here at the top; only the worker opens
-this module.
+FastAPI reads the types of a route from this module's own names, so it is imported here at the top; only the worker
+opens this module.
 """
 
 from __future__ import annotations
@@ -242,8 +242,6 @@ class _Bodies:
     async def read(self, request: Request, *, most_files: int, most_body: int, zipped: bool = False) -> list[bytes]:
         """The files of a request; see `bodies.files`. Raises `Fault`, also where there is no place or no room."""
         check_open(self._service)
-        if self._service.places.full:
-            raise overloaded()
         told = request.headers.get("content-length", "")
         wanted = min(int(told), most_body) if told.isdigit() else most_body
         if self._held + wanted > self._most:

@@ -54,13 +54,18 @@ async def _chunks(request: Request, most: int, stuck: float) -> AsyncIterator[by
 
     Raises:
         Fault: ``body_too_large``; ``bad_request`` where it stalls.
+        ConnectionError: who sends it has gone away.
     """
+    with extra("serve"):
+        from starlette.requests import ClientDisconnect
     seen, stream = 0, request.stream().__aiter__()
     until = time.monotonic() + stuck
     while True:
         try:
             async with asyncio.timeout(max(0.001, until - time.monotonic())):
                 chunk = await anext(stream, None)
+        except ClientDisconnect as error:
+            raise ConnectionResetError("the client has gone away") from error
         except TimeoutError as error:
             raise Fault(408, "bad_request", "the body did not arrive in time", "send it faster") from error
         if chunk is None:
@@ -241,13 +246,18 @@ def _unpacked(data: bytes, most_files: int, most_bytes: int, most_total: int) ->
         Fault: damaged, encrypted, too many, too large once unpacked.
     """
     damaged = Fault(422, "corrupt_archive", "the zip is damaged or encrypted", "pack it again, without a password")
+    crowd = Fault(413, "too_many_files", f"there are more than {most_files:,} files", "send fewer at once")
+    if _listed(data) > 4 * most_files + 1000:  # each would cost half a kilobyte before any is looked at
+        raise crowd
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-        entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _note(entry.filename)]
+        listed = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError, RuntimeError) as error:
         raise damaged from error
+    # `is_dir` fails on an empty name
+    entries = [entry for entry in listed if not entry.filename.endswith("/") and not _note(entry.filename)]
     if len(entries) > most_files:
-        raise Fault(413, "too_many_files", f"there are more than {most_files:,} files", "send fewer at once")
+        raise crowd
     if sum(entry.file_size for entry in entries) > most_total:
         raise too_big(most_total)
     total = 0
@@ -278,6 +288,13 @@ def _unpacked(data: bytes, most_files: int, most_bytes: int, most_total: int) ->
         except Exception as error:  # lzma and bz2 have errors of their own
             raise damaged from error
         yield b"".join(parts)
+
+
+def _listed(data: bytes) -> int:
+    """Entries in the directory of a zip, or more where its end lies on its length."""
+    end = data.rfind(b"PK\5\6")
+    length = int.from_bytes(data[end + 12 : end + 16], "little")
+    return data.count(b"PK\1\2", max(0, end - length), end) if end >= 0 else 0
 
 
 def _note(name: str) -> bool:

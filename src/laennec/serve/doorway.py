@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from laennec.errors import ImageError, StorageFull
-from laennec.serve.faults import Fault, stopping
+from laennec.serve.faults import Fault, overloaded, stopping
 from laennec.serve.keys import Key, Ring
 from laennec.serve.logs import log
 from laennec.serve.places import Rates
@@ -24,6 +24,7 @@ App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], A
 
 OPEN = frozenset({"/livez", "/readyz"})  # the only routes without a key
 _WORK = frozenset({"/predict", "/batch_predict", "/jobs", "/objects"})
+_AT_ONCE = frozenset({"/predict", "/batch_predict", "/objects"})
 _KNOWN = _WORK | OPEN | {"/", "/models", "/model", "/metrics", "/openapi.json"}
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _POLICY = (
@@ -98,6 +99,8 @@ class Doorway:
         if scope["path"] in _WORK or scope["method"] not in _SAFE:
             who = key.name if key else str((scope.get("client") or ("",))[0])
             self._rates.ask(who, key.rate if key else None)
+        if scope["path"] in _AT_ONCE and self._service.places.full:
+            raise overloaded()  # before anything is made of the request: under load most end here
         return key
 
     def _check_place(self, headers: dict[bytes, bytes], method: str) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _LINGER = 0.5  # seconds in which what has reached an accepted connection is still read after SIGTERM
 _HEAD = 10.0  # seconds that the head of a request may take
-_CONNECTIONS = 1000
+_CONNECTIONS = 4000
 _BROKEN = 1
 
 
