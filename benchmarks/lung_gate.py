@@ -6,17 +6,19 @@ DATA holds ``kermany/``, ``kermany-lungmasks/``, ``covid-ccby/`` and ``dicom/``.
 its section of the page as Markdown (``--page`` writes it into ``docs/benchmarks.md``). ``--fit`` fits the coefficients
 and writes them into ``chest.py``: on every second file of the official train part (as it is, changed at random, one
 lung made white), on phantoms, and on the first seeds and photographs of `other_pictures.KNOWN`. What is measured was
-never fitted on.
+never fitted on. It fits `laennec.images.standing` too, on the same radiographs as they are and inverted, on either
+side and upside down; ``input_gate.py`` measures that.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,12 +29,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from laennec import intervals, phantom
-from laennec.images import chest, lungs, read
+from laennec.images import chest, lungs, read, standing
 
 Plane = NDArray[np.float32]
 Levels = NDArray[np.uint8]
 FIT_SEED, TEST_SEED = 1, 2
 DRAWN_FIT, DRAWN_TEST, CROPS_FIT, CROPS_TEST, SCAN_CROPS, PHANTOMS = 140, 80, 40, 20, 12, 50
+STANDING_STRENGTH = 0.03  # the same of how a chest stands, each picture weighing 1 on average
 STRENGTH = 3.0  # inverse of the L2 penalty, pictures weighing 1,000 a side
 LOST = 0.002  # share of the radiographs fitted on, changed ones among them, that the threshold refuses
 FITTED = re.compile(r"(# Fitted by .*?\n_FITTED = \(\n).*?(^\)\n)", re.DOTALL | re.MULTILINE)
@@ -110,21 +113,25 @@ def kermany(data: Path, part: str) -> list[Path]:
     return sorted((data / "kermany" / part).rglob("*.jp*g"))
 
 
-def fitted_on(data: Path) -> tuple[list[tuple[Family, float]], list[Family]]:
-    """Radiographs with their weights, and other pictures: all that the gate is fitted on."""
+def chests_fitted_on(data: Path) -> list[tuple[Family, float]]:
+    """Radiographs that the gate is fitted on, with their weights."""
     paths = kermany(data, "train")[::2]
     train = family("Kermany, train", files(paths))
     drawn = (phantom.draw(FIT_SEED, patient, 0, 96).pixels for patient in range(PHANTOMS))
     some = slice(None, None, 6)
-    chests = [
+    return [
         (train, 1.0),
         (located("changed", changed(train.levels, FIT_SEED)), 1.0),
         (located("one side white", one_side_white(paths[some], train.levels[some], data, FIT_SEED)), 0.3),
         (family("phantoms", drawn), 0.5),
     ]
+
+
+def others_fitted_on() -> list[Family]:
+    """Other pictures that it is fitted on."""
     others = [family(name, other.drawn(draw, DRAWN_FIT, FIT_SEED)) for name, draw in other.KNOWN.items()]
     others.append(family("photographs", other.photographs(other.PHOTOGRAPHS_KNOWN, CROPS_FIT, FIT_SEED)))
-    return chests, others
+    return others
 
 
 def fit(chests: Sequence[tuple[Family, float]], others: Sequence[Family]) -> str:
@@ -143,6 +150,38 @@ def fit(chests: Sequence[tuple[Family, float]], others: Sequence[Family]) -> str
     table = zip(chest.FIGURES, centre, spread, model.coef_[0], strict=True)
     lines = [f'    ("{name}", {m:.5g}, {s:.5g}, {w:.4g}),\n' for name, m, s, w in table]
     return "".join(lines) + f'    ("offset", 0.0, 1.0, {-np.quantile(score, LOST):.4g}),\n'
+
+
+TURNS: dict[str, Callable[[Levels], Levels]] = {
+    "inverted": lambda x: 255 - x,
+    "turned by 90°": lambda x: np.rot90(x, 1, (1, 2)).copy(),
+    "turned by 270°": lambda x: np.rot90(x, 3, (1, 2)).copy(),
+    "upside down": lambda x: x[:, ::-1, ::-1].copy(),
+}
+
+
+def fit_standing(chests: Sequence[tuple[Family, float]]) -> str:
+    """The lines of `standing._FITTED`: name and weight of each figure, and the offset as the last one."""
+    from sklearn.linear_model import LogisticRegression
+
+    def deviations(one: Family) -> list[Plane]:
+        each = (chest.deviations(p, x) for p, x in zip(one.probabilities, one.levels, strict=True))
+        return [away for away in each if away is not None]
+
+    rows: list[Plane] = []
+    truth: list[int] = []
+    weights: list[float] = []
+    for one, weight in chests:
+        spoilt = [deviations(located(name, turn(one.levels))) for name, turn in TURNS.items()]
+        for kind, found in enumerate([deviations(one), *spoilt]):
+            rows += found
+            truth += [int(kind == 0)] * len(found)
+            weights += [weight / max(1, len(found)) / (1 if kind == 0 else len(TURNS))] * len(found)
+    model = LogisticRegression(C=STANDING_STRENGTH, max_iter=3000)
+    model.fit(np.array(rows), truth, sample_weight=np.array(weights) * len(weights) / sum(weights))
+    table = zip(chest.FIGURES, model.coef_[0], strict=True)
+    lines = [f'    ("{name}", {weight:.4g}),\n' for name, weight in table]
+    return "".join(lines) + f'    ("offset", {model.intercept_[0]:.4g}),\n'
 
 
 def judged(data: Path) -> Iterator[tuple[str, Family]]:
@@ -192,6 +231,12 @@ def milliseconds(one: Family) -> tuple[float, float]:
         times.append((between - start, time.process_time() - between))
     run, gate = np.median(times, axis=0) * 1000
     return float(run), float(gate)
+
+
+def _write(source: Path, table: str) -> None:
+    text = source.read_text(encoding="utf-8")
+    source.write_text(FITTED.sub(lambda found: found[1] + table + found[2], text), encoding="utf-8")
+    print(f"{source.name} holds the new coefficients; run again without --fit to measure them")
 
 
 TITLES = {
@@ -252,13 +297,17 @@ def main() -> None:
     parser.add_argument(
         "--fit", action="store_true", help="fit the coefficients and write them into chest.py; measures nothing"
     )
+    parser.add_argument("--fit-standing", action="store_true", help="the same for how a chest stands, in standing.py")
     parser.add_argument("--page", action="store_true", help="write the section into docs/benchmarks.md")
     chosen = parser.parse_args()
     if chosen.fit:
-        table, source = fit(*fitted_on(chosen.data)), Path(chest.__file__)
-        text = source.read_text(encoding="utf-8")
-        source.write_text(FITTED.sub(lambda found: found[1] + table + found[2], text), encoding="utf-8")
-        print(f"{source.name} holds the new coefficients; run again without --fit to measure them")
+        _write(Path(chest.__file__), fit(chests_fitted_on(chosen.data), others_fitted_on()))
+        # a deviation is from the centres that were fitted just now
+        again = [sys.executable, __file__, str(chosen.data), "--fit-standing"]
+        subprocess.run(again, check=True)
+        return
+    if chosen.fit_standing:
+        _write(Path(standing.__file__), fit_standing(chests_fitted_on(chosen.data)))
         return
     lines = section(chosen.data)
     if chosen.page:

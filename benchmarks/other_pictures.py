@@ -206,6 +206,23 @@ def neck(random: Random) -> Plane:
     return exposed(random, np.clip(x, 0, None))
 
 
+def chest_from_the_side(random: Random) -> Plane:
+    """A chest from the side: one field of lung, bent spine behind, breastbone and heart in front, domes below, arms."""
+    wide, lean = random.uniform(0.62, 0.8), random.uniform(-0.08, 0.08)
+    x = 0.9 * ellipse(0, 0.15, wide + 0.2, 1.25, lean, 0.2) + 0.5 * ellipse(0.05, -1.0, 0.75, 0.4, soft=0.3)
+    x -= 0.6 * ellipse(0.02, -0.05, wide - 0.08, random.uniform(0.72, 0.85), lean, 0.12)
+    heart = random.uniform(0.26, 0.4)
+    x += 0.45 * ellipse(-wide + heart + 0.12, 0.3, heart, random.uniform(0.28, 0.42), -0.4, 0.1)
+    for y in np.linspace(-0.9, 0.95, 12):
+        x += 0.3 * ellipse(wide - 0.14 - 0.18 * y * y, y, 0.12, 0.065, 0.3 * y, 0.04)
+    for rib in np.linspace(-0.6, 0.6, 7):
+        x += 0.09 * stroke((wide - 0.2, rib - 0.15), (-wide + 0.15, rib + 0.2), 0.03)
+    for dome in (random.uniform(0.5, 0.62), random.uniform(0.55, 0.7)):
+        x += 0.35 * ellipse(random.normal(0, 0.06), dome + 0.6, wide + 0.05, 0.6, soft=0.08)
+    x += 0.2 * ellipse(0.05, 0.02, 0.13, 0.16, soft=0.08) - 0.25 * stroke((0.03, -1.0), (0.06, -0.15), 0.05, soft=0.04)
+    return exposed(random, np.clip(x, 0, None))
+
+
 def foot(random: Random) -> Plane:
     """A foot from the side: shin, ankle, heel, arch, toes."""
     flesh = np.maximum(rod((0.45, -1.3), (0.4, 0.2), 0.32), rod((0.5, 0.45), (-0.85, 0.62), 0.32, 0.14))

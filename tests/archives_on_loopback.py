@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from socketserver import ThreadingMixIn
+from types import SimpleNamespace
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -18,6 +19,9 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from laennec import filing
+from laennec.preprocess import Preprocess
 
 SECRETS = ("HOPPER^GRACE", "PID-77120", "19061209", "ACC-4711", "General Hospital", "DrStrange")
 DX, CT, SR, SC = (
@@ -63,6 +67,18 @@ def answer_to(data: bytes, kind: str) -> bytes:
     made = radiograph(0, str(source.StudyInstanceUID), SOPClassUID=SC, Modality="OT", Manufacturer="laennec")
     made.SOPInstanceUID = generate_uid(entropy_srcs=[str(source.SOPInstanceUID), kind])
     return as_file(made)
+
+
+PREDICTOR: Any = SimpleNamespace(
+    point=SimpleNamespace(rule="balanced"),
+    bundle=SimpleNamespace(digest="d" * 64, card=SimpleNamespace(preprocess=Preprocess(size=32))),
+)
+
+
+def filed(predictor: Any, source: bytes, kinds: Any = None) -> Any:
+    """What `filing.file` does, with a stand-in for the model."""
+    objects = {kind: answer_to(source, kind) for kind in kinds or ("report", "capture")}
+    return filing.Filed(SimpleNamespace(positive=True, refer=False), objects, {})  # type: ignore[arg-type]
 
 
 @dataclass
@@ -163,6 +179,7 @@ class Service:
     kept: dict[str, dict[str, bytes]] = field(default_factory=dict)
     refuse: tuple[str, ...] = ()  # SOP classes
     status: str = ""  # answers this to everything
+    answer: bytes = b""  # answers this to what is stored
     location: str = ""
     seen: list[tuple[str, str]] = field(default_factory=list)
 
@@ -215,7 +232,7 @@ class Service:
                 continue
             self.kept.setdefault(str(dataset.StudyInstanceUID), {})[str(dataset.SOPInstanceUID)] = part
         start("202 Accepted" if failed else "200 OK", [("Content-Type", "application/dicom+json; charset=utf-8")])
-        return [json.dumps({"00081198": {"vr": "SQ", "Value": failed}} if failed else {}).encode()]
+        return [self.answer or json.dumps({"00081198": {"vr": "SQ", "Value": failed}} if failed else {}).encode()]
 
 
 class _Quiet(WSGIRequestHandler):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from answers import LABELS, MODEL, NOON, SPACED, answered, prediction
-from laennec import contours, family, images, overlays
+from laennec import contours, family, images, joining, overlays
 from laennec.errors import ImageError, MissingExtra, UsageError
 from laennec.joining import NOTICE
 from laennec.labels import LabelSet
@@ -143,8 +144,6 @@ def walked(item: Any) -> list[Any]:
 
 
 def stand_in_uids() -> list[str]:
-    from laennec import joining
-
     return [joining.uid("stand-in", keyword) for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")]
 
 
@@ -201,6 +200,26 @@ def test_nothing_of_the_patient_is_told_on_the_way(kind: str, caplog: pytest.Log
         written = encode(kind, case(source=source))
     assert HIDDEN not in caplog.text + "".join(str(warning.message) for warning in warned)
     assert HIDDEN.encode() in written
+
+
+def test_what_libraries_say_is_swallowed_in_every_thread(caplog: pytest.LogCaptureFixture) -> None:
+    before = logging.getLogger("pydicom").level
+
+    def talk(number: int) -> None:
+        with joining.quietly():
+            warnings.warn(HIDDEN, stacklevel=1)
+            logging.getLogger("pydicom").error(HIDDEN)
+            logging.getLogger("highdicom.base").error(HIDDEN)
+            with joining.quietly():
+                warnings.warn(HIDDEN, stacklevel=1)
+            logging.getLogger("pydicom").error(f"{HIDDEN}{number}")
+
+    with warnings.catch_warnings(record=True) as warned, ThreadPoolExecutor(8) as pool:
+        warnings.simplefilter("always")
+        list(pool.map(talk, range(200)))
+    assert not warned
+    assert HIDDEN not in caplog.text
+    assert logging.getLogger("pydicom").level == before
 
 
 _TEXT = st.text(st.characters(codec="latin-1", exclude_characters="\\\x1b"), max_size=70)
@@ -329,7 +348,7 @@ def test_codes_of_labels_fit_and_tell_them_apart(labels: list[str]) -> None:
     unknown = [label for label in labels if code_of(label)[1] == "99LAENNEC"]
     assert all(0 < len(code_of(label)[0]) <= 16 and 0 < len(code_of(label)[2]) <= 64 for label in labels)
     assert all(code_of(label)[0].isascii() for label in labels)
-    exact = {label.strip().upper() for label in unknown}
+    exact = {label.upper() for label in unknown}
     if len(exact) == len(unknown):
         assert len({code_of(label)[0] for label in unknown}) == len(unknown)
 

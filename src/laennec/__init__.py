@@ -10,9 +10,13 @@ Research use only, not a medical device.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from laennec.version import VERSION as __version__
+
+# onnxruntime keeps a device id and sends events to its maker unless this stands before it is first imported
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from laennec.admission import gate

@@ -19,7 +19,7 @@ from types import ModuleType
 
 from laennec.errors import UnknownName
 
-FAMILIES = ("datasets", "models", "tasks", "backends", "trackers", "meters", "audits", "probes")
+FAMILIES = ("datasets", "models", "tasks", "backends", "trackers", "meters", "audits", "probes", "objects")
 
 _SINGULAR = {
     "datasets": "data set",
@@ -30,6 +30,7 @@ _SINGULAR = {
     "meters": "meter",
     "audits": "audit",
     "probes": "probe",
+    "objects": "kind of DICOM object",
 }
 
 

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from laennec.errors import extra
 
+TEXT = 4  # glyphs side by side from which a row is text and no side letter
 _BRIGHT = 50  # grey levels above what an opening of the picture leaves, from which a pixel is a stroke
 _LOWEST, _HIGHEST = 4, 24  # of a glyph, pixels of 256
 _EVEN = 0.2  # of its height, that glyphs of a row may differ at top and bottom
 _GAP = 1.2  # of its height, between neighbours
+_TILE = 256
 _STROKE = 7  # pixels; wider is no stroke
 
 
@@ -46,6 +49,44 @@ def longest_row(pixels: NDArray[np.uint8]) -> tuple[int, tuple[float, float]]:
         if lengths.max() > longest:
             longest, where = int(lengths.max()), (left / pixels.shape[1], top / pixels.shape[0])
     return longest, where
+
+
+def longest_anywhere(grey: NDArray[np.uint8], finest: int = 2048) -> int:
+    """Glyphs in the longest row of text of any size on a picture ``uint8 [rows, columns]``, bright or dark.
+
+    The picture is looked at whole, and with its longest side at 512, 1024 and so on up to its own, or 1024 where it has
+    less, in overlapping tiles of 256: glyphs from 4 pixels there are seen.
+
+    Args:
+        grey: 0 black.
+        finest: longest side to go to.
+
+    Raises:
+        MissingExtra: scipy is not installed.
+    """
+    image, longest = Image.fromarray(grey), 0
+    whole = np.asarray(image.resize((_TILE, _TILE), Image.Resampling.BILINEAR))
+    sides = [side for side in (512, 1024, 2048, 4096) if side <= min(finest, max(1024, *grey.shape))]
+    for levels in (whole, np.uint8(255) - whole):
+        longest = max(longest, longest_row(levels)[0])
+    for side in sides:
+        scale = side / max(grey.shape)
+        size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
+        finer = np.asarray(image.resize(size, Image.Resampling.BILINEAR if scale > 1 else Image.Resampling.LANCZOS))
+        for top in _tops(size[1]):
+            for left in _tops(size[0]):
+                tile = np.ascontiguousarray(finer[top : top + _TILE, left : left + _TILE])
+                for levels in (tile, np.uint8(255) - tile):
+                    longest = max(longest, longest_row(levels)[0])
+    return longest
+
+
+def _tops(length: int) -> list[int]:
+    """Where tiles begin that cover a length, overlapping by a quarter or more."""
+    if length <= _TILE:
+        return [0]
+    count = -(-4 * (length - _TILE) // (3 * _TILE))
+    return [round(number * (length - _TILE) / count) for number in range(count + 1)]
 
 
 def _opened(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -243,7 +243,7 @@ def from_toml(path: str | Path, what: str) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"cannot read the {what} {path}", "give the path of a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path.name} is not valid TOML: {error}", "correct that line") from error
     values.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem))
     return values
@@ -289,7 +289,7 @@ def apply_change(values: dict[str, Any], change: str) -> None:
         raise UsageError(f"'{change}' is not key=value", "write for example --set training.batch_size=32")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text
     _set(values, [part.strip() for part in key.split(".")], value, key)
 

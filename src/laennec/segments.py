@@ -9,20 +9,13 @@ The spacings of the pixels, calibrated and on the detector, are copied as the ra
 object a Standard Extended one. The functional group Pixel Measures would hold only one of them, and highdicom (0.28)
 opens no object whose Pixel Measures lack a slice thickness, which no projection has.
 
-highdicom builds the object from a stand-in that knows nothing of the patient; patient, study and references are put
-in afterwards, copied as they stand. So an odd name or date neither fails one of its checks nor gets into its log.
+highdicom builds the object from a stand-in, which then joins the radiograph's study (`laennec.joining`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import math
-import re
-import uuid
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,8 +23,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from laennec import joining
 from laennec.errors import ImageError, UsageError, extra
-from laennec.version import VERSION
+from laennec.joining import RESEARCH, Algorithm
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -39,44 +33,15 @@ if TYPE_CHECKING:
 Side = Literal["right", "left"]
 Mask = NDArray[np.bool_]
 
-RESEARCH = "research use only"
+__all__ = ["RESEARCH", "Algorithm", "Mask", "Side", "segmentation_object"]
+
 # SNOMED CT as PS3.16 uses it (CID 7150 and 7151), and CIELab of the colours of `laennec.overlays`
 _STRUCTURE = ("123037004", "SCT", "Anatomical Structure")
 _LUNGS: dict[Side, tuple[tuple[str, str, str], tuple[float, float, float]]] = {
     "right": (("3341006", "SCT", "Right lung"), (69.83, -12.02, -34.77)),
     "left": (("44029006", "SCT", "Left lung"), (70.61, 16.48, 74.68)),
 }
-_CR = "1.2.840.10008.5.1.4.1.1.1"
-_OURS = uuid.uuid5(uuid.NAMESPACE_DNS, "laennec.segments")
 _SERIES_NUMBER = 9100  # far from the numbers that machines hand out
-_LONGEST = 64  # characters of a DICOM long string
-
-_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")  # millimetres, two each
-_KEPT = (
-    "SpecificCharacterSet", "TimezoneOffsetFromUTC",
-    "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex", "PatientAge", "PatientSize",
-    "PatientWeight", "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence",
-    "StudyInstanceUID", "StudyID", "StudyDate", "StudyTime", "StudyDescription", "AccessionNumber",
-    "IssuerOfAccessionNumberSequence", "ReferringPhysicianName",
-    "BodyPartExamined", "PatientOrientation", "PixelSpacingCalibrationType",
-    "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Algorithm:
-    """The model that drew the masks.
-
-    Attributes:
-        name, version: as they are told to people; what DICOM cannot hold (no ASCII, over 64 characters) is replaced
-            or cut.
-        digest: of the model's files, hexadecimal, at most 64 digits.
-    """
-
-    name: str
-    version: str
-    digest: str
 
 
 def segmentation_object(
@@ -117,58 +82,12 @@ def segmentation_object(
         raise UsageError(
             "the algorithm's name, version or digest is empty, but a segmentation must name what drew it", "give all"
         )
-    # pydicom and highdicom quote values in their warnings
-    with warnings.catch_warnings(action="ignore"):
-        header = _header(source)
+    with joining.quietly():
+        header = joining.header(source)
         drawn = _checked(masks, header)
         _check_sides(drawn, header)
-        made = _local(made or datetime.now().astimezone(), header)
-        return _file(_joined(_built(drawn, header, algorithm, note), drawn, header, made))
-
-
-def _header(source: Path | bytes) -> Dataset:
-    """What is needed of the radiograph, pixels unread."""
-    import pydicom
-
-    wanted = [*_KEPT, *_UIDS, *_SPACINGS, "Rows", "Columns", "NumberOfFrames"]
-    try:
-        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
-            head = stream.read(132)
-            if head[128:] != b"DICM" and head[:2] not in (b"\x02\0", b"\x08\0", b"\0\x08"):
-                raise ImageError("unsupported_type", "the radiograph is no DICOM file", "give the DICOM file itself")
-            stream.seek(0)
-            header = pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=wanted)
-            for tag in list(header.keys()):
-                try:
-                    header[tag]
-                except (ValueError, TypeError, OverflowError):  # say, a spacing that is no number: as good as none
-                    del header[tag]
-            header.decode()
-    except ImageError:
-        raise
-    except FileNotFoundError as error:
-        raise ImageError("not_found", "there is no such file", "check the path") from error
-    except Exception as error:  # pydicom raises whatever the damage runs into
-        raise ImageError(
-            "corrupt_image", "the header of the DICOM file cannot be read", "fetch or export it again"
-        ) from error
-    for keyword in _UIDS:
-        if not re.fullmatch(r"[0-9.]{1,64}", str(header.get(keyword, ""))):
-            raise ImageError(
-                "corrupt_image",
-                f"the DICOM file has no valid {keyword}, by which a segmentation names its radiograph",
-                "export it again from the archive",
-            )
-    if (_number(header.get("NumberOfFrames")) or 1) > 1:
-        raise ImageError("many_frames", "the DICOM file holds several frames, not one", "export one frame")
-    return header
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
+        made = joining.local(made or datetime.now().astimezone(), header)
+        return joining.written(_joined(_built(drawn, header, algorithm, note), drawn, header, made))
 
 
 def _checked(masks: Mapping[Side, Mask], header: Dataset) -> dict[Side, Mask]:
@@ -214,32 +133,9 @@ def _check_sides(masks: dict[Side, Mask], header: Dataset) -> None:
         )
 
 
-def _local(made: datetime, header: Dataset) -> datetime:
-    """`made` in the time zone that the radiograph's times are in."""
-    offset = str(header.get("TimezoneOffsetFromUTC") or "")
-    try:
-        zone = datetime.strptime(offset, "%z").tzinfo
-    except ValueError:
-        zone = None
-        header.pop("TimezoneOffsetFromUTC", None)
-    return made.astimezone(zone)
-
-
-def _uid(*parts: str) -> str:
-    """A UID that depends on `parts` alone, PS3.5 B.2."""
-    return f"2.25.{uuid.uuid5(_OURS, '|'.join(parts)).int}"
-
-
-def _long(text: str) -> str:
-    """`text` as a DICOM long string in the default character set."""
-    plain = text.encode("ascii", "replace").decode().replace("\\", "/")
-    return "".join(c if c.isprintable() else " " for c in plain).strip()[:_LONGEST].rstrip()
-
-
 def _built(masks: dict[Side, Mask], header: Dataset, algorithm: Algorithm, note: str) -> Any:
     """The Segmentation of a stand-in with the radiograph's geometry."""
     import highdicom as hd
-    from pydicom.dataset import Dataset
     from pydicom.sr.coding import Code
 
     pixels = hashlib.sha256()
@@ -249,23 +145,12 @@ def _built(masks: dict[Side, Mask], header: Dataset, algorithm: Algorithm, note:
         header.SOPInstanceUID, algorithm.digest, algorithm.name, algorithm.version, note, pixels.hexdigest(),
     )  # fmt: skip
 
-    stand_in = Dataset()
-    stand_in.SOPClassUID = _CR
-    for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-        setattr(stand_in, keyword, _uid("stand-in", keyword))
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
-        setattr(stand_in, keyword, "")
-    stand_in.StudyDate = stand_in.StudyTime = stand_in.ReferringPhysicianName = None
-    stand_in.Modality = "CR"
-    stand_in.Rows, stand_in.Columns = header.Rows, header.Columns
-
-    digest = _long(algorithm.digest)
     identification = hd.AlgorithmIdentificationSequence(
-        name=_long(algorithm.name),
-        family=Code("123109", "DCM", "Artificial Intelligence"),
-        version=_long(algorithm.version),
+        name=joining.long_string(algorithm.name),
+        family=Code("123110", "DCM", "Artificial Intelligence"),
+        version=joining.long_string(algorithm.version),
         source="laennec",
-        parameters={"model": digest},
+        parameters={"model": joining.long_string(algorithm.digest)},
     )
     segments = []
     for number, side in enumerate(masks, start=1):
@@ -277,70 +162,38 @@ def _built(masks: dict[Side, Mask], header: Dataset, algorithm: Algorithm, note:
             segmented_property_type=Code(*code),
             algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=identification,
-            tracking_uid=_uid("segment", side, *named),
+            tracking_uid=joining.uid("segment", side, *named),
             tracking_id=code[2],
             display_color=hd.color.CIELabColor(*colour),
         )
-        segment.SegmentDescription = _long(f"{code[2]}, {note}")
+        segment.SegmentDescription = joining.long_string(f"{code[2]}, {note}")
         segments.append(segment)
     return hd.seg.Segmentation(
-        source_images=[stand_in],
+        source_images=[joining.stand_in(header)],
         pixel_array=np.stack(list(masks.values()), axis=-1).astype(np.uint8)[np.newaxis],
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=segments,
-        series_instance_uid=_uid("series", *named),
+        series_instance_uid=joining.uid("series", *named),
         series_number=_SERIES_NUMBER,
-        sop_instance_uid=_uid("instance", *named),
+        sop_instance_uid=joining.uid("instance", *named),
         instance_number=1,
-        manufacturer="laennec",
-        manufacturer_model_name=_long(algorithm.name),
-        software_versions=VERSION,
-        device_serial_number=digest,
+        **joining.equipment(algorithm),
         omit_empty_frames=False,
         content_label="LUNGS",
-        content_description=_long(f"Lungs outlined by a model, {note}"),
+        content_description=joining.long_string(f"Lungs outlined by a model, {note}"),
         content_creator_name="laennec^",
         content_qualification=hd.ContentQualificationValues.RESEARCH,
-        series_description=_long(f"Lungs, {note}"),
+        series_description=joining.long_string(f"Lungs, {note}"),
     )
-
-
-def _is_spacing(value: Any) -> bool:
-    """Whether this is a distance between the rows and one between the columns."""
-    pair = [_number(part) or 0.0 for part in value] if isinstance(value, Sequence) else []
-    return len(pair) == 2 and min(pair) > 0 and math.isfinite(sum(pair))
 
 
 def _joined(built: Any, masks: dict[Side, Mask], header: Dataset, made: datetime) -> Any:
     """The object with the radiograph's patient, study and references instead of the stand-in's."""
-    for keyword in _KEPT:
-        if keyword in header and (not header[keyword].is_empty or keyword in built):
-            built[keyword] = header[keyword]
-    built.setdefault("PatientOrientation", None)  # required, if unknown then empty
-    for keyword in _SPACINGS:
-        if _is_spacing(header.get(keyword)):
-            built[keyword] = header[keyword]
-    built.ReferencedSeriesSequence[0].SeriesInstanceUID = header.SeriesInstanceUID
-    organisation = _uid("dimensions", built.SOPInstanceUID)
+    joining.join(built, header, made, image=True, spaced=True)
+    organisation = joining.uid("dimensions", built.SOPInstanceUID)
     for element in built.iterall():
-        if element.keyword == "ReferencedSOPClassUID":
-            element.value = header.SOPClassUID
-        elif element.keyword == "ReferencedSOPInstanceUID":
-            element.value = header.SOPInstanceUID
-        elif element.keyword == "DimensionOrganizationUID":
+        if element.keyword == "DimensionOrganizationUID":
             element.value = organisation
-        elif element.keyword == "ContributionDateTime":
-            element.value = made.strftime("%Y%m%d%H%M%S.%f")
-    built.ContentDate = built.InstanceCreationDate = made.strftime("%Y%m%d")
-    built.ContentTime = built.InstanceCreationTime = made.strftime("%H%M%S")
     # highdicom packs frames of under 8 pixels apart and fills up an odd length with the character 0
     built.PixelData = np.packbits(np.stack(list(masks.values())), axis=None, bitorder="little").tobytes()
     return built
-
-
-def _file(built: Any) -> bytes:
-    import pydicom
-
-    written = io.BytesIO()
-    pydicom.dcmwrite(written, built, enforce_file_format=True)
-    return written.getvalue()

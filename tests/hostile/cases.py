@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import archives, bombs, identity, meaning, objects, rasters, requests
+from . import archives, bombs, folders, identity, meaning, objects, rasters, requests
 from .case import Case
 
-FAMILIES = (rasters, objects, meaning, bombs, archives, requests, identity)
+FAMILIES = (rasters, objects, meaning, bombs, archives, requests, identity, folders)
 
 
 def all_cases(seed: int = 1) -> list[Case]:

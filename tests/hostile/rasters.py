@@ -258,6 +258,11 @@ def _woven() -> bytes:
     return b"".join(b"\0" + row.tobytes() for row in rows)
 
 
+def interlaced() -> bytes:
+    """A small chest as interlaced PNG."""
+    return _drawn(8, 0, _woven(), interlace=1)
+
+
 def _broken_sum(name: bytes) -> bytes:
     data = bytearray(png())
     at = data.index(name)
@@ -337,7 +342,7 @@ def _pngs() -> list[Told]:
         ("PNG of 4 bits", lambda: _drawn(4, 0, _rows(4)), (ANSWER, *GATE)),
         ("PNG of 2 bits", lambda: _drawn(2, 0, _rows(2)), (ANSWER, *GATE)),
         ("PNG of 1 bit", lambda: _drawn(1, 0, _rows(1)), (ANSWER, *GATE)),
-        ("PNG, interlaced", lambda: _drawn(8, 0, _woven(), interlace=1), ANSWER),
+        ("PNG, interlaced", interlaced, ANSWER),
         ("PNG, palette of greys", lambda: _drawn(8, 3, raw, (b"PLTE", ramp)), ANSWER),
         ("PNG, palette of three colours", lambda: _drawn(8, 3, raw, (b"PLTE", ramp[:9])), _DAMAGED),
         ("PNG, palette of 4 bytes", lambda: _drawn(8, 3, raw, (b"PLTE", ramp[:4])), _DAMAGED),

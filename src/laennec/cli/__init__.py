@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from laennec.cli import compress, cost, data, explain, line, look, search, service, studies, trust, ui
+from laennec.cli import compress, cost, data, dicom, explain, line, look, search, service, studies, trust, ui
 from laennec.errors import LaennecError
 from laennec.version import VERSION
 
@@ -39,6 +39,7 @@ search.add_to(app)
 trust.add_to(app)
 service.add_to(app)
 ui.add_to(app)
+dicom.add_to(app)
 
 
 def _version(wanted: bool) -> None:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from laennec.errors import ImageError, MissingExtra, UntrustedBundle
 from laennec.images.decoding import write_row
+from laennec.images.dicom_frame import load_decoders
 from laennec.images.picture import Done
 from laennec.images.resize import load, load_lungs
 from laennec.images.shown import load_shown
@@ -51,6 +52,7 @@ def serve(job: dict[str, Any], asked: IO[str], tell: Callable[[Any], None]) -> N
     readers |= {"lungs": load_lungs, "shown": load_shown}
     read = readers[job["what"]]
     if job["memory"]:
+        load_decoders()
         bound(job["memory"])
     with Path(job["array"]).open("rb+", buffering=0) as stream:
         tell([])

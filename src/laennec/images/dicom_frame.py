@@ -7,6 +7,8 @@ more room than BitsStored, cut off at the top). Colour comes as ``uint8 [rows, c
 
 from __future__ import annotations
 
+import importlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +41,7 @@ SYNTAXES = {
     "1.2.840.10008.1.2.4.203": "HTJ2K",
     _RLE: "RLE",
 }
+_RLE_SPARE = 1024  # bytes that pad a segment, at most
 _JPEG_LS = frozenset({"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"})
 _GDCM = _JPEG_LS | {"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"}
 _NATIVE = frozenset({IMPLICIT, EXPLICIT, DEFLATED, BIG})
@@ -106,6 +109,16 @@ def stored_codes(found: Elements, layout: Layout, syntax: str) -> NDArray[np.uin
     if values.shape != shape or values.dtype.itemsize > 2:
         raise corrupt("the decoded pixels are not of the declared size")
     return _codes(values, layout, said.bits, syntax in _LOSSY) if layout.samples == 1 else values.view(np.uint8)
+
+
+def load_decoders() -> None:
+    """Load the libraries that decode compressed pixels, those that are installed, before the first picture needs them.
+
+    That takes a second, and many on a busy machine: time that a picture must not be charged with.
+    """
+    for name in ("gdcm", "openjpeg", "pydicom.pixels.decoders"):
+        with suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _agree(stream: bytes, layout: Layout, syntax: str) -> Codestream:
@@ -183,6 +196,8 @@ def _run_lengths(stream: bytes, layout: Layout) -> NDArray[np.uint16] | NDArray[
 def _segment(packed: bytes, count: int) -> NDArray[np.uint8]:
     """The `count` bytes of one segment."""
     plain, position, place, end = bytearray(count), 0, 0, len(packed)
+    if end > 2 * count + _RLE_SPARE:  # a run of one takes two bytes; nothing takes more
+        raise corrupt("the RLE data are not of the declared size")
     while place < count and position + 1 < end:
         head = packed[position]
         if head < 128:

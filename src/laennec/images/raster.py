@@ -37,6 +37,8 @@ _TURN = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_ROWS = 64  # at a time
+
 
 def check_size(width: int, height: int, limits: Limits) -> None:
     """Refuse a declared size that is nil or over the limit.
@@ -149,13 +151,16 @@ def _grey(image: Image.Image, turn: int, done: Done) -> NDArray[np.float32]:
         done["range"] = 2 ** max(8, int(stored.max()).bit_length()) - 1
         deep: NDArray[np.float32] = np.divide(stored, done["range"], dtype=np.float32)
         return deep
-    alpha = np.asarray(image.getchannel("A")) if image.mode in ("LA", "RGBA") else None
+    clear = image.mode in ("LA", "RGBA") and image.getextrema()[-1][0] < 255  # type: ignore[index, operator]
+    mask = image.getchannel("A") if clear else None
     if image.mode in ("RGB", "RGBA"):
         done["colour"] = "luminance"
     if image.mode != "L":
-        image = image.convert("L")
+        whole, image = image, image.convert("L")
+        whole.close()  # its caller still holds it: up to 100 MB
     pixels: NDArray[np.float32] = np.divide(np.asarray(image), 255, dtype=np.float32)
-    if alpha is not None and int(alpha.min()) < 255:
-        done["alpha"] = True
-        pixels *= np.divide(alpha, 255, dtype=np.float32)
+    if mask is not None:
+        done["alpha"], alpha = True, np.asarray(mask)
+        for at in range(0, len(pixels), _ROWS):
+            pixels[at : at + _ROWS] *= np.divide(alpha[at : at + _ROWS], 255, dtype=np.float32)
     return pixels
