@@ -67,26 +67,26 @@ class Bench:
         """Below, above and after."""
         plan = load.Plan(60.0 * self.chosen.minutes, arrivals=self.chosen.arrivals, seed=self.chosen.seed)
         if self.chosen.quick:
-            plan = replace(plan, seconds=12.0, step=4.0, after=25.0)
+            plan = replace(plan, seconds=8.0, step=3.0, after=18.0)
         with self.serve("load") as service:
             payloads = [service.payload("/predict", picture) for picture in self.pictures]
             return load.measure(service, payloads, plan)
 
     def soak(self) -> Found:
         """Long use."""
-        n = self.many(self.chosen.requests, 600)
+        n = self.many(self.chosen.requests, 400)
         leaks = [self.chosen.leak] if self.chosen.leak else []
-        most = self.many(0, 60) or None
+        most = self.many(0, 40) or None
         return soak.measure(self.command(), self.work, self.pictures, n, self.chosen.seed, leaks, most), []
 
     def leak(self) -> Found:
         """Long use that must be found out."""
         n = self.many(self.chosen.requests // 20, 300)
-        return soak.noticed(self.command(), self.work, self.pictures, n, self.chosen.seed, 60), []
+        return soak.noticed(self.command(), self.work, self.pictures, n, self.chosen.seed, 40), []
 
     def kill(self) -> Found:
         """Processes killed."""
-        times = self.many(self.chosen.times, 5)
+        times = self.many(self.chosen.times, 3)
         lines = []
         for do in (chaos.workers, chaos.decoders):
             with self.serve(do.__name__) as service:
@@ -98,19 +98,19 @@ class Bench:
         with self.serve("rate") as service:
             payloads = [service.payload("/predict", picture) for picture in self.pictures]
             rate = load.saturated(service, payloads, load.CLIENTS, 4.0)
-        times = self.many(20, 3)
+        times = self.many(20, 2)
         return chaos.stops(self.command(), self.work, self.pictures, rate, times, self.chosen.seed), []
 
     def overhead(self) -> Found:
         """One image."""
         with self.serve("overhead") as service:
-            return engine.overhead(service, self.bundle, self.pictures, self.many(400, 60)), []
+            return engine.overhead(service, self.bundle, self.pictures, self.many(400, 40)), []
 
     def goodput(self) -> Found:
         """Eight clients."""
         bundle = engine.resnet(self.chosen.work, self.chosen.backend)
         with self.serve("goodput", bundle) as service:
-            return engine.goodput(service, bundle, self.pictures, self.many(5, 2), self.many(20, 5)), []
+            return engine.goodput(service, bundle, self.pictures, self.many(5, 2), self.many(20, 4)), []
 
 
 TITLES = {

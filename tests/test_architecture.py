@@ -105,7 +105,15 @@ HEAVY |= {"openvino", "sklearn", "scipy", "matplotlib", "jinja2", "pyarrow", "op
 HEAVY |= {"torch_pruning", "segmentation_models_pytorch", "highdicom"}
 HEAVY |= {"optuna", "imblearn", "mlflow", "sqlalchemy", "alembic", "pandas", "tensorboard"}
 HEAVY |= {"codecarbon", "pynvml", "threadpoolctl"}
-HEAVY |= {"uvicorn", "prometheus_client", "python_multipart", "gradio", "pynetdicom", "dicomweb_client", "opentelemetry"}
+HEAVY |= {
+    "uvicorn",
+    "prometheus_client",
+    "python_multipart",
+    "gradio",
+    "pynetdicom",
+    "dicomweb_client",
+    "opentelemetry",
+}
 # Rooms whose whole purpose is torch; only code that trains or runs torch opens them.
 TORCH_ROOMS = {"network", "thinning", "pruning", "fit", "sources", "embeddings", "checkpoints", "augment", "training"}
 MOST_LINES = 400

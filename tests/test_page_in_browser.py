@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import laennec as ln
-from conftest import data_folder
+from conftest import ROOT, data_folder
 from laennec import conformal, decisions, phantom
 from laennec.labels import LabelSet
 from laennec.phantom.write import write_dicom
@@ -473,7 +473,7 @@ def test_words_are_whole_in_both_languages(visit: Visit) -> None:
     for used in re.findall(r"\b(?:t|counted)\(\"([\w.]+)\"|data-t=\"([\w.]+)\"", code):
         key = "".join(used)
         assert key in words or f"{key}.one" in words, f"no words for '{key}'"
-    documented = re.search(r"\| 422 \|([^\n]*)\|", (PAGE.parents[3] / "docs" / "serving.md").read_text())
+    documented = re.search(r"\| 422 \|([^\n]*)\|", (ROOT / "docs" / "serving.md").read_text())
     assert documented is not None
     assert set(re.findall(r"`(\w+)`", documented[1])) - {"corrupt_archive"} <= set(refusals)
 

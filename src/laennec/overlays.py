@@ -83,12 +83,13 @@ def panels(pixels: Grey, truth: Mask, mask: Mask, longest: int = 384) -> bytes:
     return _png(sheet)
 
 
-def outline_layer(right: Mask, left: Mask) -> bytes:
+def outline_layer(right: Mask, left: Mask, least: int = 0) -> bytes:
     """Both lungs outlined and tinted as by `overlay`, as a PNG to lay over the picture they were found on: of the same
-    pixels, transparent elsewhere.
+    aspect, transparent elsewhere.
 
     Args:
         right, left: ``bool [rows, columns]`` of one shape; either may be empty.
+        least: pixels of the longest side to draw on at least, for lines that are smooth where the picture is small.
 
     Returns:
         The bytes of an RGBA picture.
@@ -99,7 +100,8 @@ def outline_layer(right: Mask, left: Mask) -> bytes:
     rows, columns = right.shape
     if left.shape != right.shape:
         raise ValueError(f"expected two masks of one shape, got {right.shape} and {left.shape}")
-    layer = Image.new("RGBA", (columns, rows))
+    scale = max(1.0, least / max(rows, columns))
+    layer = Image.new("RGBA", (round(columns * scale), round(rows * scale)))
     for mask, colour in ((right, RIGHT), (left, LEFT)):
         if not mask.any():
             continue

@@ -330,7 +330,7 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> Usage
         known = _known_keys(model, path[:-1])
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.7)
         hint = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known) or 'nothing'}"
-        return UsageError(f"{where}: unknown key '{key}'{more}. Known: {', '.join(known)}", hint)
+        return UsageError(f"{where}: unknown key '{key[:80]}'{more}. Known: {', '.join(known)}", hint)
     missing = [".".join(map(str, f["loc"])) for f in faults if f["type"] == "missing"]
     if fault["type"] == "missing":
         what = ", ".join(f"'{name}'" for name in missing)

@@ -75,8 +75,6 @@ def through_decoders(seed: int, numbers: Iterable[int], told: Counter[str]) -> I
             told[code] += 1
             if code in ("decoder_died", "timeout") or code not in {*STATUS, "read"}:
                 yield Found(seed, number, name, code)
-            elif answer.seconds > PATIENCE / 2:
-                yield Found(seed, number, name, f"{answer.seconds:.1f} s")
             elif grown > CAP:
                 yield Found(seed, number, name, f"{grown} MiB")
 

@@ -251,10 +251,26 @@ def _types() -> list[Bad]:
     return [Bad(name, partial(bytes, data), "unsupported_type") for name, data in foreign.items()]
 
 
+def _half_of_png() -> bytes:
+    """A PNG of 40 rows whose data end, in good order, after 20: its decoder leaves the rest black."""
+    raw = b"".join(b"\0" + row.tobytes() for row in noise()[:20])
+    header = struct.pack(">IIBBBBB", 56, 40, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+
+
+def _ended_jpeg(share: float) -> bytes:
+    """A JPEG cut inside its scan, its end put back: its decoder leaves the rest mid-grey."""
+    data = saved(noise(), "JPEG", quality=95)
+    scan = data.index(b"\xff\xda") + 14
+    return data[: scan + int(share * (len(data) - scan))].rstrip(b"\xff") + b"\xff\xd9"
+
+
 def _truncated() -> list[Bad]:
     cuts = _cut("JPEG", partial(saved, noise(), "JPEG")) + _cut("PNG", partial(saved, noise())) + _cut("DICOM", _full)
     for name, syntax in _CODED.items():
         cuts += _cut(name, partial(_full, syntax=syntax))
+    cuts += [Bad("PNG closed after half its rows", _half_of_png, "corrupt_image")]
+    cuts += [Bad(f"JPEG ended at {n} %", partial(_ended_jpeg, n / 100), "corrupt_image") for n in (20, 50, 80)]
     return cuts + [
         Bad(f"deflated less {n}", lambda n=n: _full(syntax=DEFLATED)[:-n], "corrupt_image") for n in (1, 9, 400)
     ]

@@ -232,7 +232,7 @@ def test_a_window_of_width_one_is_a_threshold() -> None:
     close(corpus.dicom(x, WindowCenter=1000, WindowWidth=1), (x > 999.5).astype(float))
 
 
-@pytest.mark.parametrize("bad", ["nan", "0", "inf"])
+@pytest.mark.parametrize("bad", ["nan", "0", "inf", "1e99"])
 def test_odd_slopes_are_passed_over(bad: str) -> None:
     data = corpus.dicom(corpus.ramp(12), RescaleSlope="2.0", RescaleIntercept="0")
     head = struct.pack("<HH2sH", 0x0028, 0x1053, b"DS", 4)

@@ -6,7 +6,8 @@ most scripts that train have no ``if __name__ == "__main__"``.
 It reads lines of JSON from stdin: first the job ``{"array", "what", "preprocess", "strict", "notes", "memory"}``, then
 one ``[row, path]`` an image, ``[row, mask, image]`` a truth, or ``[row, path, view]`` an image to be shown. It prints
 ``[]`` once it is ready, then a line for each, in order: ``[seconds, done]`` with what was done (null unless notes are
-wanted), or ``[seconds, code, reason]`` when it is refused; and ``{"fatal", "message", "hint"}`` when nothing more can be done.
+wanted), or ``[seconds, code, reason]`` when it is refused; and ``{"fatal", "message", "hint"}`` when nothing more can be
+done.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ PATIENCE = 60.0  # seconds one image may take
 COMMAND = (sys.executable, "-P", "-m", "laennec.images.decoder")
 _START = 120.0  # seconds it may take a process to start
 _AHEAD = 2  # images a process is given at a time: while its answer travels, it has the next one
+_UNBORN = 3  # processes in a row that end before they are ready, until no other is tried
 _GLANCE = 0.25  # seconds between looks for a process that hangs
 _Asked = tuple[int, tuple[str, ...]]  # row, files
 
@@ -64,8 +65,13 @@ class Answer:
 
 
 def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores this process may use; in a container with a quota, as many as that pays for."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(allowed, -(-int(quota) // int(period))))
+    except (OSError, ValueError):  # no such system, or "max"
+        return allowed
 
 
 @contextmanager
@@ -250,6 +256,7 @@ class _Worker(threading.Thread):
         self.process: subprocess.Popen[bytes] | None = None
         self.given: deque[_Asked] = deque()
         self.since, self.ready, self.hung = time.monotonic(), False, False
+        self.unborn = 0
         self.died = -1  # the row first in hand when a process last died
 
     def run(self) -> None:
@@ -272,7 +279,12 @@ class _Worker(threading.Thread):
                 return
             self.team.restarts += 1
             if not self.ready:
-                raise LaennecError("the process that decodes images does not start", self.team.last_words())
+                self.unborn += 1
+                if self.unborn == _UNBORN:
+                    raise LaennecError("the process that decodes images does not start", self.team.last_words())
+                self.hung = False
+                continue
+            self.unborn = 0
             if self.given and not self.hung and self.given[0][0] != self.died:
                 self.died = self.given[0][0]  # it may have died of something else: once more
             elif self.given:

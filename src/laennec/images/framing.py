@@ -36,7 +36,9 @@ _CORNER = 1.5  # at least this many cells are added, so that no pixel of the mas
 _LEAST = 1 / 255  # lungs with a narrower span of greys set no scale
 
 
-def framed(pixels: NDArray[np.float32], preprocess: Preprocess) -> tuple[NDArray[np.float32], Done]:
+def framed(
+    pixels: NDArray[np.float32], preprocess: Preprocess, chances: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.float32], Done]:
     """The part of a picture ``float32 [rows, columns]`` in [0, 1] that is to be resized, and what was done to it.
 
     The notes are empty for a picture that stays as it is. Where lungs were looked for, ``lung_share`` is the share of
@@ -49,12 +51,16 @@ def framed(pixels: NDArray[np.float32], preprocess: Preprocess) -> tuple[NDArray
     - ``normalised``, ``equalised``: true where the greys were; ``normalised`` is false where no lungs were found, or
       where theirs are all but one grey.
 
+    Args:
+        pixels, preprocess: the picture, and what is asked for.
+        chances: where the lungs are (`laennec.images.lungs.probabilities`), where that is known.
+
     Raises:
         UntrustedBundle: the network that finds the lungs is missing or is not the one shipped.
     """
     done: Done = {}
     if preprocess.needs_lungs:
-        chances = probabilities(pixels)
+        chances = probabilities(pixels) if chances is None else chances
         found = lungs_of(chances)
         done["lung_share"] = round(found.share, 4)
         if found.doubt:

@@ -74,7 +74,11 @@ class Locator:
 
     def probabilities(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probability of lung ``float32 [64, 64]`` on a picture ``float32 [rows, columns]`` in [0, 1]."""
-        planes = network_input(squeezed(pixels))
+        return self.of_levels(squeezed(pixels))
+
+    def of_levels(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same on a picture that was `squeezed`, ``uint8 [64, 64]``."""
+        planes = network_input(levels)
         answer: NDArray[np.float32] = self._session.run(None, {"planes": planes[None]})[0][0, 0]
         return answer
 
@@ -172,6 +176,15 @@ def probabilities(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         UntrustedBundle: the shipped network is missing or is not the one this code was made with.
     """
     return SHIPPED.locator().probabilities(pixels)
+
+
+def of_levels(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The same on a picture that was `squeezed`, ``uint8 [64, 64]``.
+
+    Raises:
+        UntrustedBundle: as `probabilities`.
+    """
+    return SHIPPED.locator().of_levels(levels)
 
 
 def find(pixels: NDArray[np.float32]) -> Lungs:

@@ -151,7 +151,7 @@ def _grey(image: Image.Image, turn: int, done: Done) -> NDArray[np.float32]:
         done["range"] = 2 ** max(8, int(stored.max()).bit_length()) - 1
         deep: NDArray[np.float32] = np.divide(stored, done["range"], dtype=np.float32)
         return deep
-    clear = image.mode in ("LA", "RGBA") and image.getextrema()[-1][0] < 255  # type: ignore[index, operator]
+    clear = image.mode in ("LA", "RGBA") and image.getextrema()[-1][0] < 255  # type: ignore[index]
     mask = image.getchannel("A") if clear else None
     if image.mode in ("RGB", "RGBA"):
         done["colour"] = "luminance"

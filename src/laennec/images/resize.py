@@ -10,9 +10,10 @@ from PIL import Image
 
 from laennec.errors import ImageError
 from laennec.images.framing import framed, lung_plane
+from laennec.images.lungs import of_levels, squeezed
 from laennec.images.picture import Done, Limits, Picture
 from laennec.images.read import read
-from laennec.images.standing import standing
+from laennec.images.standing import standing_of
 from laennec.preprocess import Preprocess
 
 _DEFAULT = Limits()
@@ -33,10 +34,12 @@ def to_input(picture_pixels: NDArray[np.float32], preprocess: Preprocess) -> NDA
     return _input(picture_pixels, preprocess)[0]
 
 
-def _input(picture_pixels: NDArray[np.float32], preprocess: Preprocess) -> tuple[NDArray[np.uint8], Done]:
+def _input(
+    picture_pixels: NDArray[np.float32], preprocess: Preprocess, chances: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.uint8], Done]:
     if picture_pixels.ndim != 2 or picture_pixels.size == 0:
         raise ValueError(f"expected an array of [rows, columns], got shape {picture_pixels.shape}")
-    plane, done = framed(picture_pixels, preprocess)
+    plane, done = framed(picture_pixels, preprocess, chances)
     return _resized(plane, preprocess), done
 
 
@@ -93,9 +96,13 @@ def prepared(picture: Picture, preprocess: Preprocess, gate: bool = False) -> tu
     """
     if is_blank(picture.pixels):
         raise ImageError("blank", "every pixel of the image has the same value", "check the export")
-    pixels, done = _input(picture.pixels, preprocess)
-    if gate:
-        found = standing(picture.pixels, picture.done)
+    if not gate:
+        pixels, done = _input(picture.pixels, preprocess)
+    else:  # one run of the locator serves the frame and the gate
+        levels = squeezed(picture.pixels)
+        lungs = of_levels(levels)
+        pixels, done = _input(picture.pixels, preprocess, lungs)
+        found = standing_of(levels, lungs, picture.done)
         done |= {"chest_code": found.code, "chest_doubt": found.why.en}
     return pixels, picture.done | done
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laennec.images import chest
-from laennec.images.lungs import probabilities, squeezed
+from laennec.images.lungs import of_levels, squeezed
 from laennec.images.picture import Done
 from laennec.wording import Text
 
@@ -181,15 +181,22 @@ def judged(lungs: NDArray[np.float32], levels: _Levels) -> Standing:
 
 def _after(levels: _Levels, code: str, why: Text, change: Callable[[_Levels], _Levels]) -> tuple[float, str, Text]:
     changed = np.ascontiguousarray(change(levels))
-    away = chest.deviations(probabilities(changed.astype(np.float32) / np.float32(255)), changed)
+    away = chest.deviations(of_levels(changed), changed)
     return (upright(away) if chest.odds(away) > 0 else -np.inf), code, why
 
 
 def standing(pixels: NDArray[np.float32], said: Done | None = None) -> Standing:
-    """What a grey picture ``float32 [rows, columns]`` in [0, 1] seems to be.
+    """What a grey picture ``float32 [rows, columns]`` in [0, 1] seems to be; see `standing_of`."""
+    levels = squeezed(pixels)
+    return standing_of(levels, of_levels(levels), said)
+
+
+def standing_of(levels: _Levels, lungs: NDArray[np.float32], said: Done | None = None) -> Standing:
+    """The same of a picture in which the lungs were looked for.
 
     Args:
-        pixels: the picture.
+        levels: the picture, ``uint8 [64, 64]`` (`laennec.images.lungs.squeezed`).
+        lungs: what the lung locator says of it, ``float32 [64, 64]``.
         said: what its file says (`Picture.done`); a ``view`` of LATERAL is believed.
 
     Raises:
@@ -198,6 +205,4 @@ def standing(pixels: NDArray[np.float32], said: Done | None = None) -> Standing:
     if said is not None and said.get("view") == "LATERAL":
         by = said.get("view_by", "its header")
         return Standing("lateral", Text(en=f"a lateral view, by its {by}", fr=f"un profil, d’après {by}"))
-    levels = squeezed(pixels)
-    # the network's own squeezing leaves a picture of its size as it is
-    return judged(probabilities(levels.astype(np.float32) / np.float32(255)), levels)
+    return judged(lungs, levels)

@@ -35,6 +35,7 @@ from laennec.version import VERSION
 _T = TypeVar("_T")
 _ASKED = frozenset({"model", "rule", "with", "deadline_ms"})
 _PAGE = {"html", "css", "js", "svg", "png", "ico", "json", "webmanifest"}
+_WATCH = 15.0  # seconds
 _JOB_PATIENCE = 15  # times as long as other bodies may a job's take to arrive
 _AT_ONCE = 4  # images of one batch that are under way together
 
@@ -46,9 +47,11 @@ def app(service: Service, ring: Ring) -> Doorway:
     @asynccontextmanager
     async def living(_: FastAPI) -> AsyncIterator[None]:
         await service.look()
+        watching = asyncio.create_task(_watch(service))
         if jobs is not None:
             jobs.start()
         yield
+        watching.cancel()
         if jobs is not None:
             await jobs.stop()
 
@@ -70,6 +73,13 @@ def app(service: Service, ring: Ring) -> Doorway:
     if service.settings.ui:
         _page(api)
     return Doorway(api, service, ring)
+
+
+async def _watch(service: Service) -> None:
+    """Look now and then whether it still answers as it did, also where nobody asks."""
+    while True:
+        await asyncio.sleep(_WATCH)
+        await service.look()
 
 
 def _answered(what: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

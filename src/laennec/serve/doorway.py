@@ -90,9 +90,9 @@ class Doorway:
 
     def key_of(self, scope: Message, headers: dict[bytes, bytes]) -> Key | None:
         """Whose request it is; None where no key is asked for. Raises `Fault`."""
-        self._check_place(headers, scope["method"])
-        if scope["path"] in OPEN:
+        if scope["path"] in OPEN:  # asked by its bare address, by who watches over it
             return None
+        self._check_place(headers, scope["method"])
         key = self._ring.whose(headers) if self._ring.keys else None
         if key is None and self._ring.keys:
             raise Fault(401, "no_key", "this service asks for a key", "send it as 'Authorization: Bearer KEY'")
@@ -177,7 +177,8 @@ class _Passing:
                 "key": key.name if key else None,
                 "began": self.began,
             }
-            with service.traces.span("request", route=route_of(self.scope["path"])):
+            parent = headers.get(b"traceparent", b"").decode("latin-1") or None
+            with service.traces.span("request", traceparent=parent, route=route_of(self.scope["path"])):
                 await self.door.run(self.scope, self.receive, self.send)
             fault = self.scope["state"].get("fault")
             if fault is not None:

@@ -16,6 +16,7 @@ from laennec.images.shown import View
 from laennec.results import Prediction
 
 Layer = Literal["picture", "lungs", "map"]
+_FINE = 768  # pixels of the longest side that an outline is drawn on at least: on fewer it is a staircase
 LAYERS: tuple[Layer, ...] = ("picture", "lungs", "map")
 
 
@@ -33,7 +34,7 @@ def layers(view: View, answer: Prediction, bundle: Bundle, wanted: tuple[Layer, 
             made[name] = _url(_grey_png(view.grey))
         elif name == "lungs":
             right, left = _lungs(view, answer, bundle)
-            made[name] = _url(overlays.outline_layer(right, left)) if right.any() or left.any() else None
+            made[name] = _url(overlays.outline_layer(right, left, _FINE)) if right.any() or left.any() else None
         else:
             made[name] = _map(view, answer, bundle)
     return made

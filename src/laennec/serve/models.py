@@ -66,7 +66,7 @@ class Models:
         try:
             for path in settings.bundles:
                 bundle = open_bundle(path)
-                predictor = Predictor(bundle, threads=settings.threads, gate="tell")
+                predictor = Predictor(bundle, threads=settings.threads or cores(), gate="tell")
                 reader = self._reader(bundle.card.preprocess, settings, broken)
                 self.named[bundle.name] = _at_work(bundle, predictor, reader, settings, metrics)
         except BaseException:
@@ -162,6 +162,7 @@ def _facts(bundle: Bundle, explains: bool) -> dict[str, Any]:
         "precision": card.precision,
         "labels": list(card.labels.names) if card.classifies else [],
         "positive": list(card.labels.positive) if card.classifies else [],
+        "exclusive": card.labels.exclusive,
         "classifies": card.classifies,
         "segments": card.segments,
         "explains": explains,

@@ -114,6 +114,7 @@ class Service:
         doubt, code = self._gate(seen)
         with self.traces.span("model"):
             answered = await self._answered(seen, ask)
+            self.traces.past("wait", answered.waited)
         prediction = answered.prediction
         answer = self._told(prediction, ask, doubt, code)
         if ask.wanted:

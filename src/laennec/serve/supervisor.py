@@ -21,6 +21,7 @@ from laennec.serve.settings import Settings
 
 _YOUNG, _MOST = 5.0, 5  # a worker that dies within so many seconds, so many times in a row, will not live
 _GRACE = 10.0  # seconds beside the drain after which a worker that does not end is killed
+TOLD = 100  # added by a worker to the exit code of an error that another worker would meet too
 _COMMAND = (sys.executable, "-P", "-m", "laennec.serve.worker")
 
 
@@ -70,8 +71,8 @@ class _Supervisor:
             code = self._once()
             if self._stopping:
                 return code if code >= 0 else 1
-            if code > 1:  # it said itself why it cannot serve
-                return code
+            if code >= TOLD:  # it said itself why it cannot serve
+                return code - TOLD
             self._deaths = self._deaths + 1 if time.monotonic() - began < _YOUNG and code >= 0 else 0
             if self._deaths >= _MOST or (code == 0):
                 return code or 1

@@ -20,6 +20,7 @@ from laennec.serve import keys
 from laennec.serve.logs import log
 from laennec.serve.service import Service
 from laennec.serve.settings import Settings
+from laennec.serve.supervisor import TOLD
 
 if TYPE_CHECKING:
     import uvicorn
@@ -161,7 +162,7 @@ def main() -> int:
         return run(Settings.model_validate(told["settings"]), listening)
     except LaennecError as error:
         log("cannot_serve", message=error.message, hint=error.hint)
-        return error.exit_code
+        return TOLD + error.exit_code
     except KeyboardInterrupt:
         return 0
 
