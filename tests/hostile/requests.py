@@ -191,7 +191,7 @@ def _routes() -> list[Case]:
         _raw("HTTP: DELETE of a job nobody made", partial(request, "DELETE", "/jobs/" + "0" * 32), "not_found"),
         *[_raw(f"HTTP: method {m[:12]}", partial(request, m, "/predict"), wrong) for m in methods],
         _raw("HTTP: CONNECT", lambda: b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n", (*wrong, "bad_host", "no_key"), shut=True),
-        _raw("HTTP: a whole address", partial(request, "GET", "http://evil.example/livez", headers={"Host": "evil.example"}), ("bad_host", *away), methods=("GET",)),
+        _raw("HTTP: a whole address", partial(request, "GET", "http://evil.example/models", headers={"Host": "evil.example"}), ("bad_host", *away), methods=("GET",)),
         _raw("HTTP: an asterisk", partial(request, "OPTIONS", "*"), wrong),
     ]  # fmt: skip
 
