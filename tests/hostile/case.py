@@ -24,6 +24,7 @@ STATUS = {
     "no_key": 401,
     **dict.fromkeys(("not_found", "no_model", "no_rule"), 404),
     "method_not_allowed": 405,
+    "stalled": 408,
     "not_done": 409,
     **dict.fromkeys(("body_too_large", "too_many_files", "too_large"), 413),
     **dict.fromkeys(("unsupported_type", "unknown_syntax", "missing_extra"), 415),
@@ -35,6 +36,7 @@ STATUS = {
     "no_state": 501,
     **dict.fromkeys(("overloaded", "stopping"), 503),
     "deadline": 504,
+    "no_space": 507,
 }
 """Status of every code that `docs/serving.md` lists."""
 

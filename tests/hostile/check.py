@@ -110,7 +110,7 @@ def _judged(case: Case, reply: Reply) -> list[str]:
         faults.append(f"{status} {code} instead of {' or '.join(sorted(case.expects))}")
     if reply.status >= 500 and reply.status not in (501, 503, 504):
         faults.append(f"status {reply.status}")
-    if code in STATUS and STATUS[code] != status and not (code == "bad_request" and status == 408):
+    if code in STATUS and STATUS[code] != status:
         faults.append(f"{code} with status {status}")
     if reply.status and code != "bare" and "x-request-id" not in reply.headers:
         faults.append("no X-Request-Id")

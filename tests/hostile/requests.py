@@ -378,8 +378,8 @@ def _slow() -> list[Case]:
     return [
         Case(name, "HTTP", "raw", make, codes(expects), seconds=seconds) for name, make, expects, seconds in slow
     ] + [
-        Case("slow: a body that stops", "HTTP", "raw", _stopped, codes(("bad_request", CLOSED, BARE)), seconds=40.0),
-        Case("slow: a form that stops", "HTTP", "raw", _stopped_form, codes(("bad_request", CLOSED, BARE)), seconds=40.0),
+        Case("slow: a body that stops", "HTTP", "raw", _stopped, codes(("stalled", CLOSED, BARE)), seconds=40.0),
+        Case("slow: a form that stops", "HTTP", "raw", _stopped_form, codes(("stalled", CLOSED, BARE)), seconds=40.0),
         Case("slow: a header that stops", "HTTP", "raw", _stopped_header, codes((CLOSED, BARE, "bad_request")), seconds=70.0),
     ]  # fmt: skip
 

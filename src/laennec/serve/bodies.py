@@ -26,6 +26,7 @@ _FRAME = 64 * 1024  # bytes of a form beside the files
 _DRAINED = 32 * 2**20
 _DRAIN_SECONDS = 2.0
 _CHUNK = 1 << 16
+_MOST_ZIP = 128 * 2**20  # bytes: a zip is held in memory until it is whole
 _ZIP = b"PK\x03\x04", b"PK\x05\x06"
 
 
@@ -67,7 +68,7 @@ async def _chunks(request: Request, most: int, stuck: float) -> AsyncIterator[by
         except ClientDisconnect as error:
             raise ConnectionResetError("the client has gone away") from error
         except TimeoutError as error:
-            raise Fault(408, "bad_request", "the body did not arrive in time", "send it faster") from error
+            raise Fault(408, "stalled", "the body did not arrive in time", "send it faster") from error
         if chunk is None:
             return
         seen += len(chunk)
@@ -109,19 +110,20 @@ async def files(
             count, total = count + 1, total + len(one)
             if count > most_files:
                 raise Fault(413, "too_many_files", f"there are more than {most_files:,} files", "send fewer at once")
-            if total > most_body:
-                raise too_big(most_body)
+            if total > most_body or len(one) > most_bytes:
+                raise too_big(min(most_body, most_bytes))
             if keep is None:
                 kept.append(one)
             else:
                 keep(one)
 
     kind = request.headers.get("content-type", "")
-    most_one = most_body if zipped else most_bytes
+    most_one = min(most_body, _MOST_ZIP) if zipped else most_bytes
     if kind.lower().startswith("multipart/form-data"):
         form = _Form(kind, most_one, take)
         async for chunk in _chunks(request, most_body, stuck):
-            form.feed(chunk)
+            # unpacking and writing down take their time, and others wait for this thread
+            await asyncio.to_thread(form.feed, chunk) if zipped else form.feed(chunk)
         form.end()
     else:
         parts, seen = [], 0
@@ -132,7 +134,8 @@ async def files(
             raise Fault(
                 422, "empty", "there is no file in the request", "send the file as the body, or as field 'file'"
             )
-        take(b"".join(parts))
+        whole = b"".join(parts)
+        await asyncio.to_thread(take, whole) if zipped else take(whole)
     if not count:
         raise Fault(422, "empty", "there is no file in the request", "send each as a field named 'file'")
     return kept
