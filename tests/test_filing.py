@@ -154,6 +154,31 @@ def test_the_command_writes_objects_and_says_what_is_missing(
     assert list(first["left_out"]) == ["segmentation"]
     assert (second["refused"], second["code"]) == (True, "unsupported_type")
     assert run([*arguments[:4], *arguments[5:]]) == 0
-    assert "Not a medical device" in capsys.readouterr().out
-    assert sorted(path.name for path in out.iterdir()) == ["film-2.report.dcm", "film.report.dcm"]
+    said = capsys.readouterr().out
+    assert "Not a medical device" in said
+    assert said.splitlines()[0].startswith(f"{files[0]}: {'positive' if first['positive'] else 'negative'}, ")
+    assert ("to review: " in said) == bool(first["to_review"])
+    assert [path.name for path in out.iterdir()] == ["film.report.dcm"]  # the same answer is the same file
     assert run([*arguments[:-1], "rapport"]) == 2
+
+
+def test_objects_of_another_radiograph_of_that_name_get_a_number(
+    trained: Bundle, film: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, out = tmp_path / "film.dcm", tmp_path / "out"
+    other = opened(film)
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    stream = io.BytesIO()
+    pydicom.dcmwrite(stream, other)
+    command = ["dicom", "write", str(trained.path), str(one), "--out", str(out), "--kinds", "report", "--json"]
+    names = []
+    for data in (film, stream.getvalue(), film, stream.getvalue()):
+        one.write_bytes(data)
+        assert run(command) == 0
+        names.append(Path(json.loads(capsys.readouterr().out)[0]["written"]["report"]).name)
+    assert names == ["film.report.dcm", "film-2.report.dcm"] * 2
+    (out / "film.report.dcm").write_bytes(b"a note")  # nothing of ours: left alone
+    one.write_bytes(film)
+    assert run(command) == 0
+    assert (out / "film.report.dcm").read_bytes() == b"a note"
+    assert len(list(out.iterdir())) == 3

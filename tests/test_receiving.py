@@ -28,15 +28,14 @@ from archives_on_loopback import (
     PREDICTOR,
     SECRETS,
     SR,
+    Making,
     answer_to,
     archive,
     as_file,
-    filed,
     radiograph,
     service,
     store,
 )
-from laennec import filing
 from laennec.cli import run
 from laennec.errors import ImageError, LaennecError, StorageFull, UsageError
 from laennec.images.decoding import Answer
@@ -55,6 +54,7 @@ from laennec.nodes import (
 )
 from laennec.receiving import Door, listen, watch
 from laennec.receiving.kinds import look
+from laennec.receiving.making import Maker, MakerFault
 from laennec.receiving.spool import Spool
 
 HERE = Path(__file__).parent
@@ -80,7 +80,7 @@ class NoDecoders(contextlib.nullcontext[Any]):
 def stand_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the model; decoding is tried by the tests that are about it, and by the processes."""
     if "slow" not in request.keywords:
-        monkeypatch.setattr(filing, "file", filed)
+        monkeypatch.setattr("laennec.receiving.answering.Maker", Making)
         if request.node.name not in DECODING:
             monkeypatch.setattr("laennec.receiving.answering.Decoders", NoDecoders)
 
@@ -444,12 +444,13 @@ def test_a_failing_model_keeps_the_radiograph(
     def broken(*_: Any) -> Any:
         raise LaennecError("answers NaN for HOPPER^GRACE")
 
-    monkeypatch.setattr(filing, "file", broken)
+    monkeypatch.setattr(PREDICTOR, "answers", broken)
     with receiver(Folder(tmp_path / "out"), tmp_path / "spool") as port:
         assert store(port, [radiograph(1)]) == [0]
         until(lambda: '"fault"' in capfd.readouterr().err)
     assert len(list((tmp_path / "spool" / "incoming").iterdir())) == 1
-    monkeypatch.setattr(filing, "file", filed)
+    monkeypatch.undo()
+    monkeypatch.setattr("laennec.receiving.answering.Maker", Making)
     with receiver(Folder(tmp_path / "out"), tmp_path / "spool"):
         until(lambda: len(list((tmp_path / "out").glob("*.dcm"))) == 2)
 
@@ -461,15 +462,15 @@ import sys, threading, time, signal
 sys.path.insert(0, {here!r})
 from pathlib import Path
 import archives_on_loopback as given
-from laennec import filing
 from laennec.nodes import Node
-from laennec.receiving import Door, listen
+from laennec.receiving import Door, answering, listen
 
-def slowly(*asked):
-    time.sleep(0.02)
-    return given.filed(*asked)
+class Slowly(given.Making):
+    def make(self, *asked):
+        time.sleep(0.02)
+        return super().make(*asked)
 
-filing.file = slowly
+answering.Maker = Slowly
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 listen(given.PREDICTOR, Node.parse({to!r}), Path({spool!r}), door=Door(port={port}), stop=stop,
@@ -661,10 +662,9 @@ def test_the_commands_send_fetch_and_ask(
 def test_refused_files_are_kept_without_their_patients(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def no_chest(*_: Any) -> Any:
-        raise ImageError("not_chest", "this is no chest radiograph")
-
-    monkeypatch.setattr(filing, "file", no_chest)
+    doubtful = Answer(0, 0.0, done={"chest_code": "not_chest", "chest_doubt": "no lungs are found"})
+    monkeypatch.setattr(NoDecoders, "answer", lambda _: doubtful)
+    monkeypatch.setattr(PREDICTOR, "gate", "refuse")
     with receiver(Folder(tmp_path / "out"), tmp_path / "spool", keep_refused=True) as port:
         assert store(port, [radiograph(1)]) == [0]
         until(lambda: not list((tmp_path / "spool" / "incoming").iterdir()))

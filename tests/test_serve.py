@@ -205,6 +205,7 @@ def test_layers_lie_over_one_another(client: httpx.Client) -> None:
         ("/predict?with=brain", b"x", 400, "bad_request"),
         ("/predict?deadline_ms=-1", b"x", 400, "bad_request"),
         ("/predict?x=1", b"x", 400, "bad_request"),
+        ("/predict?deadline_ms=" + "9" * 5000, b"x", 400, "bad_request"),
         ("/predict?rule=balanced&rule=balanced", b"x", 400, "bad_request"),
         ("/objects", radiograph(), 415, "unsupported_type"),
         ("/batch_predict", b"PK\x03\x04" + b"0" * 64, 422, "corrupt_archive"),
@@ -295,6 +296,8 @@ def test_a_job_is_answered_once_and_belongs_to_its_key(live: Live, client: httpx
     again = client.post("/jobs", files=sent, headers={"Idempotency-Key": "night-7"})
     assert first.status_code == again.status_code == 202
     assert first.json()["id"] == again.json()["id"]
+    other = client.post("/jobs", files=sent[:1], headers={"Idempotency-Key": "night-7"})
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "other_job")
     place = first.headers["location"]
     early = client.get(place + "/results")
     assert early.status_code in (200, 409)
@@ -359,6 +362,109 @@ def test_who_goes_away_leaves_its_place(live: Live, client: httpx.Client) -> Non
     assert "laennec_in_flight 0.0" in client.get("/metrics").text
 
 
+def connection_to(live: Live) -> socket.socket:
+    host, port = live.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc")
+def test_a_head_trailers_or_framing_without_end_are_cut_off(live: Live) -> None:
+    def resident() -> int:
+        return int(Path(f"/proc/{live.worker}/statm").read_text().split()[1]) * 4096
+
+    before = resident()
+    chunked = b"POST /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    for start, piece in (
+        (b"GET /livez HTTP/1.1\r\n", b"a:b\r\n" * 10_000),
+        (b"GET /livez HTTP/1.1\r\nx: ", b"y" * 100_000),
+        (chunked, b"t: u\r\n" * 10_000),
+    ):
+        with connection_to(live) as connection, pytest.raises(OSError):
+            connection.sendall(start)
+            for _ in range(400):
+                connection.sendall(piece)
+    assert resident() - before < 32 << 20
+
+
+def test_bodies_that_are_only_announced_keep_nobody_out(live: Live, client: httpx.Client) -> None:
+    head = (
+        f"POST /batch_predict HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {live.key}\r\nContent-Length: 134217728\r\n\r\n"  # type: ignore[attr-defined]
+    )
+    idle = [connection_to(live) for _ in range(8)]
+    try:
+        for connection in idle:
+            connection.sendall(head.encode())
+        time.sleep(0.3)
+        assert client.post("/predict", content=radiograph()).status_code == 200
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_a_zip_with_the_larger_directory_is_refused(client: httpx.Client) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number in range(3):
+            archive.writestr(str(number), b"x")
+    data = packed.getvalue()
+    end = data.rfind(b"PK\5\6")
+    larger = data[:end] + b"PK\6\7" + b"\0" * 16 + data[end:]
+    answer = client.post("/batch_predict", content=larger)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_many_files")
+
+
+def test_one_state_folder_serves_one_service(live: Live, served: ln.Bundle) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "laennec",
+            "serve",
+            str(served.path),
+            "--port",
+            "0",
+            "--state",
+            str(live.folder / "state"),
+        ],  # type: ignore[attr-defined]
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "another service uses this state folder" in done.stderr
+
+
+def test_a_job_whose_operating_point_is_gone_waits_and_harms_nobody(served: ln.Bundle, tmp_path: Path) -> None:
+    job = tmp_path / "state" / "jobs" / ("0" * 32)
+    job.mkdir(parents=True)
+    (job / "input-000000").write_bytes(radiograph())
+    facts = {"id": "0" * 32, "accepted": "2026-01-01", "key": None, "model": served.name, "rule": "gone", "files": 1}
+    (job / "job.json").write_text(json.dumps(facts))
+    live = start(served.path, "--state", tmp_path / "state", "--gate", "refer")
+    try:
+        assert live.said("job_waits")["job"] == "0" * 32
+        assert httpx.post(f"{live.url}/predict", content=radiograph(), timeout=30).status_code == 200
+        assert httpx.get(f"{live.url}/readyz", timeout=30).status_code == 200
+    finally:
+        assert end(live) == 0
+
+
+def test_it_stops_well_while_it_is_still_starting(served: ln.Bundle) -> None:
+    for wait in (0.4, 1.2):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "laennec", "serve", str(served.path), "--port", "0"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(wait)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=60)[1]
+        # before python itself listens for it, the signal ends the process
+        assert process.returncode in (0, -signal.SIGTERM), said
+        assert "Traceback" not in said
+
+
 def test_a_killed_worker_is_replaced_and_its_jobs_are_gone_on_with(served: ln.Bundle, tmp_path: Path) -> None:
     live = start(served.path, "--state", tmp_path / "state", "--gate", "refer")
     try:
@@ -401,6 +507,10 @@ def test_it_starts_nowhere_it_must_not(served: ln.Bundle, tmp_path: Path) -> Non
         Settings(bundles=(served.path,), host="0.0.0.0").check()  # noqa: S104
     with pytest.raises(UsageError, match="certificate and its key"):
         Settings(bundles=(served.path,), certificate=tmp_path / "a.pem").check()
+    for name in ("a.pem", "b.pem"):
+        (tmp_path / name).write_text("no key")
+    with pytest.raises(UsageError, match="cannot be used together"):
+        Settings(bundles=(served.path,), certificate=tmp_path / "a.pem", private_key=tmp_path / "b.pem").check()
     with pytest.raises(UsageError, match="two bundles"):
         Settings(bundles=(served.path, served.path)).check()
     done = subprocess.run(

@@ -92,7 +92,7 @@ class Caution:
         strange = self.strangeness(given)
         if strange is not None:
             because = [
-                (*why, UNLIKE) if far else why for why, far in zip(because, (strange >= 1).tolist(), strict=True)
+                (*why, UNLIKE) if far else why for why, far in zip(because, (~(strange < 1)).tolist(), strict=True)
             ]
         adapted = None
         if self.at is not None and self.calibrated_to is not None:

@@ -9,6 +9,7 @@ keeps the traceback for ``--debug``. No message quotes the value of a DICOM tag.
     ├── MissingExtra         exit 1   an optional library is not installed
     ├── ImageError           exit 3   one input cannot be read; the rest of the batch is done
     ├── UntrustedBundle      exit 4   a model file is not what its card says, or could run code
+    ├── NotFinite            exit 1   a model answers what is no number
     ├── StorageFull          exit 5   the disk refused the last write; what was there still opens
     └── GateFailed           exit 1   a compressed model does not decide like its parent
 """
@@ -83,6 +84,10 @@ class UntrustedBundle(LaennecError):
     """A bundle whose files do not match their digests, or that carries something able to run code."""
 
     exit_code = 4
+
+
+class NotFinite(LaennecError):
+    """A model answered NaN or infinity."""
 
 
 class StorageFull(LaennecError):

@@ -45,8 +45,8 @@ class Outputs:
 
     @property
     def finite(self) -> bool:
-        """Whether no probability is NaN or infinite."""
-        return bool(np.isfinite(self.probabilities).all())
+        """Whether nothing that was answered is NaN or infinite."""
+        return all(bool(np.isfinite(one).all()) for one in self._all() if one is not None)
 
     @classmethod
     def joined(cls, several: Sequence[Outputs]) -> Outputs:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from laennec import decisions, images, masks, storage
 from laennec.bundle import Bundle, open_bundle
 from laennec.caution import Caution, Told
-from laennec.errors import ImageError, LaennecError, MissingExtra, UsageError
+from laennec.errors import ImageError, MissingExtra, NotFinite, UsageError
 from laennec.images.decoding import Answer, Decoders, cores, shared_rows
 from laennec.images.standing import REFUSALS
 from laennec.outputs import MAPS, Outputs
@@ -246,7 +246,7 @@ class Predictor:
             also = (*(self.caution.also if self.caution is not None else ()), *self._maps)
             given = self._session.run(batch.pixels[:count], also) if also else self._session.run(batch.pixels[:count])
         if not given.finite:
-            raise LaennecError(f"'{self.bundle.name}' answers NaN", "the model is damaged: export it again")
+            raise NotFinite(f"'{self.bundle.name}' answers NaN", "the model is damaged: export it again")
         score: NDArray[Any] = np.empty(0)
         positive: NDArray[np.bool_] = np.empty(0, np.bool_)
         labels: tuple[str, ...] = ()

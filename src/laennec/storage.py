@@ -62,7 +62,8 @@ def cache_folder(name: str) -> Path:
     return user_cache_path("laennec") / name
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the device."""
     if os.name == "nt":  # a folder cannot be opened for flushing there
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -104,7 +105,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 os.fsync(stream.fileno())
             part.chmod(0o644)  # mkstemp makes files that others cannot read
             part.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -163,7 +164,7 @@ def building(folder: Path, complete: Callable[[], bool]) -> Iterator[Path]:
             for _ in range(5):
                 with suppress(OSError):  # something stands there
                     part.rename(folder)
-                    _sync_folder(folder.parent)
+                    sync_folder(folder.parent)
                     return
                 if complete():
                     return

@@ -25,7 +25,7 @@ STATUS = {
     **dict.fromkeys(("not_found", "no_model", "no_rule"), 404),
     "method_not_allowed": 405,
     "stalled": 408,
-    "not_done": 409,
+    **dict.fromkeys(("not_done", "other_job"), 409),
     **dict.fromkeys(("body_too_large", "too_many_files", "too_large"), 413),
     **dict.fromkeys(("unsupported_type", "unknown_syntax", "missing_extra"), 415),
     **dict.fromkeys(("empty", "corrupt_image", "no_pixels", "many_frames", "not_radiograph", "blank"), 422),

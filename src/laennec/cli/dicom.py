@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from laennec.cli import pacs
 from laennec.cli.look import gate_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from laennec.results import Prediction
 
 _KINDS = "Objects to make, joined by commas: report, capture, segmentation, presentation. All by default."
 
@@ -31,7 +37,13 @@ def add_to(app: typer.Typer) -> None:
 def write(
     bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
     files: Annotated[list[Path], typer.Argument(help="DICOM files.")],
-    out: Annotated[Path, typer.Option(help="Folder for the objects, NAME.KIND.dcm. They hold patients' data.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the objects, NAME.KIND.dcm; NAME-2 for another radiograph of that name. They hold "
+            "patients' data."
+        ),
+    ],
     kinds: Annotated[str, typer.Option(help=_KINDS)] = "",
     at: Annotated[str | None, typer.Option("--at", help="Operating point: balanced, rule_out or rule_in.")] = None,
     gate: Annotated[
@@ -40,7 +52,8 @@ def write(
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of lines.")] = False,
 ) -> int:
-    """Write answers as DICOM objects of the study. Exit code 3 if any file could not be read."""
+    """Write answers as DICOM objects of the study. The same answer again is written over itself. Exit code 3 if any
+    file could not be read."""
     from laennec import filing, storage
     from laennec.errors import ImageError, UsageError
     from laennec.predictor import open as open_predictor
@@ -60,7 +73,7 @@ def write(
             rows.append({"id": name, "refused": True, "code": error.code, "reason": error.message})
             typer.echo(f"refused: {name}: {error.message}", err=True)
             continue
-        stem = _free(out, path.stem, tuple(filed.objects))
+        stem = _stem(out, path.stem, filed.objects)
         written = {kind: out / f"{stem}.{kind}.dcm" for kind in filed.objects}
         for kind, where in written.items():
             storage.write_bytes(where, filed.objects[kind])
@@ -68,12 +81,16 @@ def write(
             {
                 "id": name,
                 "refused": False,
+                "label": filed.prediction.label,
+                "positive": filed.prediction.positive,
+                "to_review": _to_review(filed.prediction),
                 "written": {kind: str(where) for kind, where in written.items()},
                 "left_out": filed.left_out,
             }
         )
         if not as_json:
-            typer.echo(f"{name}: {', '.join(written) or 'nothing'} -> {out}")
+            typer.echo(f"{name}: {_verdict(filed.prediction)}")
+            typer.echo(f"  {', '.join(written) or 'nothing'} -> {out / stem}.*.dcm")
             for kind, reason in filed.left_out.items():
                 typer.echo(f"  no {kind}: {reason}")
     if as_json:
@@ -97,8 +114,6 @@ def deidentify(
 ) -> int:
     """Take patients out of radiographs. By the basic profile of PS3.15; text burned into pictures is told, not taken
     out. Exit code 3 if any file could not be read."""
-    import io
-
     from laennec import storage
     from laennec.deidentifying import deidentify as run
     from laennec.errors import ImageError, UsageError, extra
@@ -156,9 +171,51 @@ def _key(path: Path) -> bytes:
     return key
 
 
-def _free(out: Path, stem: str, kinds: tuple[str, ...]) -> str:
-    """`stem`, or `stem` with a number where an object of that name is there already."""
+def _stem(out: Path, stem: str, objects: Mapping[str, bytes]) -> str:
+    """`stem` where nothing else has it, or the objects have it already; else with a number."""
+    uids = {kind: _uid(io.BytesIO(data)) for kind, data in objects.items()}
     taken, number = stem, 2
-    while any((out / f"{taken}.{kind}.dcm").exists() for kind in kinds):
+    while any(_is_other(out / f"{taken}.{kind}.dcm", uid) for kind, uid in uids.items()):
         taken, number = f"{stem}-{number}", number + 1
     return taken
+
+
+def _is_other(path: Path, uid: str) -> bool:
+    """Whether there is a file that is not the object of that SOP Instance UID."""
+    from laennec.errors import extra
+
+    if not path.exists():
+        return False
+    with extra("dicom"):
+        from pydicom.errors import InvalidDicomError
+    try:
+        return _uid(path) != uid
+    except (InvalidDicomError, OSError, ValueError, EOFError):
+        return True
+
+
+def _uid(source: Path | io.BytesIO) -> str:
+    """The SOP Instance UID of a DICOM file; empty where it has none."""
+    from laennec import joining
+    from laennec.errors import extra
+
+    with extra("dicom"):
+        import pydicom
+    with joining.quietly():
+        return str(pydicom.dcmread(source, specific_tags=["SOPInstanceUID"]).get("SOPInstanceUID", ""))
+
+
+def _verdict(answer: Prediction) -> str:
+    """The decision in a line, and why a person should look at it where one should."""
+    if answer.positive is None:
+        said = "lungs outlined"
+    else:
+        sign = "positive" if answer.positive else "negative"
+        said = f"{sign}, {answer.label or 'none'} ({answer.score:.4f}, threshold {answer.threshold:.4f})"
+    because = _to_review(answer)
+    return said + (f"; to review: {', '.join(because)}" if because else "")
+
+
+def _to_review(answer: Prediction) -> list[str]:
+    """Why a person should look at it: codes, none where nothing speaks for it."""
+    return [*(answer.refer_because if answer.refer else ()), *filter(None, [answer.doubt_code])]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -84,8 +85,36 @@ def key(
     rate: Annotated[
         float | None, typer.Option(help="Requests a second it is allowed; the service's own if not told.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="New file for the key itself, for its owner alone, instead of showing it."),
+    ] = None,
 ) -> None:
-    """Draw a key for the service. It is shown once; the file keeps its hash."""
+    """Draw a key for the service. It is shown once, or written to --out; the file keeps its hash."""
     from laennec.serve.keys import add
 
-    typer.echo(add(file, name, rate))
+    if out is None:
+        typer.echo(add(file, name, rate))
+        return
+    with _new(out) as stream:  # before the key is drawn: one that nobody has would stay valid
+        try:
+            stream.write(add(file, name, rate) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        except BaseException:
+            out.unlink(missing_ok=True)
+            raise
+    typer.echo(f"written: the key of {name} -> {out}")
+
+
+def _new(path: Path) -> TextIO:
+    """A file that was not there, opened for its owner alone. Raises `UsageError`."""
+    from laennec.errors import UsageError
+
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise UsageError(f"{path} is there already", "it may hold a key in use: name another --out") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror})", "name another --out") from error
+    return os.fdopen(handle, "w", encoding="ascii")

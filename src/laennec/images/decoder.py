@@ -6,8 +6,8 @@ most scripts that train have no ``if __name__ == "__main__"``.
 It reads lines of JSON from stdin: first the job ``{"array", "what", "preprocess", "strict", "notes", "memory"}``, then
 one ``[row, path]`` an image, ``[row, mask, image]`` a truth, or ``[row, path, view]`` an image to be shown. It prints
 ``[]`` once it is ready, then a line for each, in order: ``[seconds, done]`` with what was done (null unless notes are
-wanted), or ``[seconds, code, reason]`` when it is refused; and ``{"fatal", "message", "hint"}`` when nothing more can be
-done.
+wanted), or ``[seconds, code, reason]`` when it is refused; and ``{"fatal", "message", "hint"}`` when it can do nothing
+more.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from laennec.images.shown import load_shown
 from laennec.images.truth import load_truth
 from laennec.preprocess import Preprocess
 
+_NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _Read = Callable[..., tuple[NDArray[np.uint8], Done]]
 
@@ -87,7 +88,9 @@ def bound(more: int) -> None:
         import ctypes
 
         with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
+            system = ctypes.CDLL(None)
+            system.prctl(_DIES_WITH_PARENT, signal.SIGKILL)
+            system.unshare(_NEW_NETWORK)  # from here on it has no network, where it may be cut off
 
 
 def main() -> int:

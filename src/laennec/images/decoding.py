@@ -183,6 +183,15 @@ class Decoders:
             self._todo.append((row, files))
             self._change.notify()
 
+    def forget(self, row: int) -> bool:
+        """Take back what was asked for, if no process has it yet; whether that could be."""
+        with self._change:
+            for job in self._todo:
+                if job[0] == row:
+                    self._todo.remove(job)
+                    return True
+        return False
+
     def answer(self) -> Answer:
         """The next answer; waits for it. Only call it when one is owed.
 

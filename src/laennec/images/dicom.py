@@ -51,6 +51,7 @@ _PLAIN_FILM = frozenset({"CR", "DX", "RG", "XR", "RF", "OT", "SC", ""})
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _OTHER_CLASSES = ("2", "3", "4", "6", "7.1", "12", "13", "14", "20", "30", "66", "77", "128", "130", "131", "481")
 _NOT_IMAGES = ("9", "11", "88", "104", "67", "68", "78", "79", "80", "81", "82")
+_FINEST, _COARSEST = 0.01, 10.0  # millimetres between pixels that a radiograph may have; else the file errs
 _GREY, _COLOUR = ("MONOCHROME1", "MONOCHROME2"), ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _INTENTS = {"FOR PRESENTATION": "presentation", "FOR PROCESSING": "processing"}
 
@@ -137,7 +138,7 @@ def _facts(found: Elements) -> Done:
     facts: Done = {}
     for tag in (_IMAGER_SPACING, _SPACING):
         spacing = found.numbers(tag)
-        if len(spacing) == 2 and min(spacing) > 0:
+        if len(spacing) == 2 and all(_FINEST <= step <= _COARSEST for step in spacing):
             facts["pixel_spacing_mm"] = spacing[0]
             if spacing[1] != spacing[0]:
                 facts["pixel_spacing_across_mm"] = spacing[1]

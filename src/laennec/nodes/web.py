@@ -138,6 +138,7 @@ def stow(web: Web, files: Sequence[bytes]) -> tuple[str, ...]:
 def _stow_one(client: DICOMwebClient, data: bytes, statuses: list[int]) -> str:
     import pydicom
 
+    before = len(statuses)
     try:
         dataset = pydicom.dcmread(io.BytesIO(data))
         pydicom.dcmwrite(io.BytesIO(), dataset)
@@ -149,7 +150,10 @@ def _stow_one(client: DICOMwebClient, data: bytes, statuses: list[int]) -> str:
         return f"status_{int(failed[0].get('FailureReason') or 0):04X}" if failed else STORED
     except _Refused as error:
         return f"http_{error.status}"
-    except (ValueError, AttributeError, TypeError, KeyError, SyntaxError):  # what it answers cannot be read
+    except (ValueError, AttributeError, TypeError, KeyError, SyntaxError):
+        if len(statuses) == before:  # nothing came: it was never sent
+            return "unreadable"
+        # what it answers cannot be read
         return STORED if statuses[-1] == 200 else f"http_{statuses[-1]}"
 
 

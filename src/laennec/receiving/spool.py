@@ -11,6 +11,7 @@ process is killed. The folder holds patients' data and is its owner's alone. One
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
@@ -20,8 +21,8 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ class Parcel:
 
 
 class Spool:
-    """The folder described above, opened for this process alone.
+    """The folder described above, opened for this process alone. What touches its journal may raise `StorageFull`.
 
     Args:
         folder: made where it is missing.
@@ -114,8 +115,7 @@ class Spool:
 
     def waiting(self) -> list[str]:
         """Names of the radiographs that wait: the oldest first, those that processes ended over last."""
-        with self._lock:
-            tries = dict(self._journal.execute("select name, count from tries").fetchall())
+        tries = dict(self._read("select name, count from tries"))
         names = (path.stem for path in self.incoming.glob("[!.]*.dcm"))
         return sorted(names, key=lambda name: (tries.get(name, 0), name))
 
@@ -129,16 +129,14 @@ class Spool:
     def forget(self, name: str) -> None:
         """The radiograph is answered, refused or passed over: it goes."""
         self._path(name).unlink(missing_ok=True)
-        self._write("delete from tries where name = ?", name)
         with self.arrived:
             self._waiting = max(0, self._waiting - 1)
+        self._write("delete from tries where name = ?", name)
 
     def tried(self, name: str) -> int:
         """Count an attempt at the radiograph, durably, before it is made; how many it is now."""
         self._write("insert into tries values (?, 1) on conflict do update set count = count + 1", name)
-        with self._lock:
-            found = self._journal.execute("select count from tries where name = ?", (name,)).fetchone()
-        return int(found[0])
+        return int(self._read("select count from tries where name = ?", name)[0][0])
 
     def untried(self, name: str) -> None:
         """The attempt ended, and not with the process."""
@@ -202,12 +200,23 @@ class Spool:
         self._write("insert or ignore into taken values (?)", hashed)
 
     def refuse(self, line: dict[str, Any]) -> None:
-        """Append a line on a refused radiograph, which holds nothing of it, durably."""
+        """Append a line on a refused radiograph, which holds nothing of it, durably: the whole line or nothing.
+
+        Raises:
+            StorageFull: no room.
+        """
         path = self.refused / "refused.jsonl"
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(handle, json.dumps(line).encode() + b"\n")
-            os.fsync(handle)
+            before, written = os.fstat(handle).st_size, json.dumps(line).encode() + b"\n"
+            with storage.guard_space(path):
+                try:
+                    if os.write(handle, written) < len(written):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    os.fsync(handle)
+                except OSError:
+                    os.ftruncate(handle, before)
+                    raise
         finally:
             os.close(handle)
 
@@ -216,13 +225,24 @@ class Spool:
         storage.write_bytes(self.refused / f"{name}.dcm", data)
 
     def _write(self, statement: str, value: str) -> None:
-        with self._lock, self._journal:
+        with self._lock, _full(), self._journal:
             self._journal.execute(statement, (value,))
 
+    def _read(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
+        with self._lock, _full():
+            return self._journal.execute(statement, values).fetchall()
+
     def _holds(self, table: str, hashed: str) -> bool:
-        with self._lock:
-            found = self._journal.execute(f"select 1 from {table} where hash = ?", (hashed,))  # noqa: S608  our names
-            return found.fetchone() is not None
+        return bool(self._read(f"select 1 from {table} where hash = ?", hashed))  # noqa: S608  our names
+
+
+@contextmanager
+def _full() -> Iterator[None]:
+    """Tell what SQLite says of a disk that is full, or fails, in our words."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StorageFull("the spool's journal cannot be written", "see that there is room on its disk") from error
 
 
 def _opened(path: Path) -> sqlite3.Connection:

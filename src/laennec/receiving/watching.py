@@ -18,7 +18,7 @@ from laennec.receiving.spool import Spool
 
 EVERY = 2.0  # seconds
 _UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
-_Look = tuple[int, int, int]  # size, time of change, inode
+_Look = tuple[int, int, int, int]  # size, times of change of content and of permissions, inode
 
 
 def watch(
@@ -39,7 +39,7 @@ def watch(
     """Answer the radiographs in `folder`, and those that appear in it, until `stop` is set.
 
     A file is taken when it looks the same (size, time of change) twice in a row, `every` seconds apart; hidden files,
-    links and unfinished downloads are left alone. Files stay where they are. What was taken is noted by a keyed hash of
+    links and unfinished downloads are left alone, and so is what cannot be read until it changes. Files stay where they are. What was taken is noted by a keyed hash of
     its content, so that a restart goes on where it stopped and a file renamed is not taken twice.
 
     Args:
@@ -114,25 +114,36 @@ class _Looks:
         return not unsettled
 
     def _taken(self, path: Path, look: _Look) -> bool:
+        """Whether nothing is to be done about the file any more, unless it changes."""
         try:
             with path.open("rb") as stream:
                 data = stream.read(self.most + 1)
             if _look(path) != look:
                 return False
+        except FileNotFoundError:  # it has just gone
+            return False
+        except OSError:
+            log("turned_away", code="unreadable")
+            return True
+        try:
             hashed = self.spool.hashed(data, *self.desk.asked)
-            if not self.spool.taken(hashed):
-                name = self.spool.accept(data)
-                self.spool.take(hashed)
-                log("received", id=name, bytes=len(data))
+            if self.spool.taken(hashed):
+                return True
+            name = self.spool.accept(data)
         except (OSError, StorageFull):
             log("turned_away", code="no_room")
             return False
+        log("received", id=name, bytes=len(data))
+        try:
+            self.spool.take(hashed)
+        except StorageFull:  # a later process takes it again, and passes over what it answered
+            log("fault", id=name, code="no_space")
         return True
 
 
 def _look(path: Path) -> _Look | None:
     facts = path.lstat()
-    return (facts.st_size, facts.st_mtime_ns, facts.st_ino) if stat.S_ISREG(facts.st_mode) else None
+    return (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino) if stat.S_ISREG(facts.st_mode) else None
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, _Look]]:

@@ -11,7 +11,8 @@ import json
 import mimetypes
 import time
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from laennec.errors import ImageError, LaennecError
 from laennec.serve import documents
 from laennec.serve.bodies import files as files_of
 from laennec.serve.doorway import Doorway, Gone, check_open
-from laennec.serve.faults import NOTICE, Fault, bad_request, overloaded, too_late
+from laennec.serve.faults import NOTICE, Fault, bad_request, overloaded
 from laennec.serve.filer import filed
 from laennec.serve.jobs import Jobs, check_once
 from laennec.serve.keys import Ring
@@ -79,11 +80,12 @@ async def _watch(service: Service) -> None:
     """Look now and then whether it still answers as it did, also where nobody asks."""
     while True:
         await asyncio.sleep(_WATCH)
-        await service.look()
+        with suppress(OSError):  # no descriptor left now; it may have one next time
+            await service.look()
 
 
 def _answered(what: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(json.dumps(what), status, headers, "application/json")
+    return Response(json.dumps(what, allow_nan=False), status, headers, "application/json")
 
 
 def _asking(api: FastAPI, service: Service) -> None:
@@ -95,8 +97,7 @@ def _asking(api: FastAPI, service: Service) -> None:
         ask = asked(service, request)
         (data,) = await bodies.read(request, most_files=1, most_body=settings.file_bytes + _frame(request))
         with service.places.taken_for():
-            check_time(ask)
-            told = await unless_gone(request, service.answer(data, ask, request.state.began))
+            told = await unless_gone(request, service.answer(data, timed(ask), request.state.began))
         return _answered(told.answer)
 
     @api.post("/batch_predict", **documents.BATCH)
@@ -104,8 +105,7 @@ def _asking(api: FastAPI, service: Service) -> None:
         ask = asked(service, request)
         sent = await bodies.read(request, most_files=settings.batch_files, most_body=settings.batch_bytes, zipped=True)
         with service.places.taken_for(min(len(sent), max(1, service.places.most // 2))):
-            check_time(ask)
-            results = await unless_gone(request, batch(service, sent, ask))
+            results = await unless_gone(request, batch(service, sent, timed(ask)))
         ok = sum(one["status"] == 200 for one in results)
         whole = {"request_id": request.state.request_id, "results": results, "ok": ok, "refused": len(sent) - ok}
         return _answered(whole | {"notice": NOTICE})
@@ -116,7 +116,7 @@ def _asking(api: FastAPI, service: Service) -> None:
         kinds = tuple(kind for kind in request.query_params.get("kinds", "").split(",") if kind)
         (data,) = await bodies.read(request, most_files=1, most_body=settings.file_bytes + _frame(request))
         with service.places.taken_for():
-            zipped = await unless_gone(request, filed(service, data, ask, kinds))
+            zipped = await unless_gone(request, filed(service, data, timed(ask), kinds))
         name = {"content-disposition": 'attachment; filename="laennec.zip"'}
         return Response(zipped, 200, name, "application/zip")
 
@@ -134,6 +134,7 @@ def _working(api: FastAPI, service: Service, jobs: Jobs | None) -> None:
     async def accept(request: Request) -> Response:
         keeping, ask = own(), asked(service, request)
         once = check_once(request.headers.get("idempotency-key", ""))
+        check_open(service)
         draft = keeping.draft()
         try:
             await files_of(
@@ -146,9 +147,8 @@ def _working(api: FastAPI, service: Service, jobs: Jobs | None) -> None:
                 keep=draft.keep,
             )
             known = await keeping.accept(draft, ask.model, ask.rule, request.state.key, once)
-        except BaseException:
+        finally:
             keeping.drop(draft)
-            raise
         return _answered(keeping.state(known, request.state.key), 202, {"location": f"/jobs/{known}"})
 
     @api.get("/jobs/{known}", **documents.JOB)
@@ -243,21 +243,24 @@ def _frame(request: Request) -> int:
 
 
 class _Bodies:
-    """Reads bodies while the memory they hold together stays bounded."""
+    """Reads bodies while the memory they hold together stays bounded; what is only announced holds none."""
 
     def __init__(self, service: Service) -> None:
         self._service, self._held = service, 0
         self._most = 2 * service.settings.batch_bytes
 
     async def read(self, request: Request, *, most_files: int, most_body: int, zipped: bool = False) -> list[bytes]:
-        """The files of a request; see `bodies.files`. Raises `Fault`, also where there is no place or no room."""
+        """The files of a request; see `bodies.files`. Raises `Fault`, also where there is no room."""
         check_open(self._service)
-        told = request.headers.get("content-length", "")
-        wanted = min(int(told), most_body) if told.isdigit() else most_body
-        if self._held + wanted > self._most:
-            raise overloaded()
-        self._held += wanted
-        settings = self._service.settings
+        settings, own = self._service.settings, 0
+
+        def came(count: int) -> None:
+            nonlocal own
+            if self._held + count > self._most:
+                raise overloaded()
+            own += count
+            self._held += count
+
         try:
             return await files_of(
                 request,
@@ -266,9 +269,10 @@ class _Bodies:
                 most_body=most_body,
                 stuck=settings.stuck,
                 zipped=zipped,
+                came=came,
             )
         finally:
-            self._held -= wanted
+            self._held -= own
 
 
 def asked(service: Service, request: Request, more: frozenset[str] = frozenset()) -> Ask:
@@ -288,20 +292,22 @@ def asked(service: Service, request: Request, more: frozenset[str] = frozenset()
     allowed = service.settings.deadline
     told = query.get("deadline_ms")
     if told is not None:
-        if not told.isascii() or not told.isdigit() or not 1 <= int(told) <= 3_600_000:
+        if not told.isascii() or not told.isdigit() or len(told) > 7 or not int(told):
             raise bad_request("deadline_ms is no whole number of milliseconds from 1", "leave it out, or say 500")
         allowed = min(allowed, int(told) / 1000)
-    began: float = request.state.began
-    deadline = time.monotonic() + allowed - (time.perf_counter() - began)
     return Ask(
-        model, query.get("rule"), tuple(dict.fromkeys(wanted)), deadline, request.state.request_id, request.state.key
+        model,
+        query.get("rule"),
+        tuple(dict.fromkeys(wanted)),
+        allowed=allowed,
+        request=request.state.request_id,
+        key=request.state.key,
     )
 
 
-def check_time(ask: Ask) -> None:
-    """Refuse what comes too late already. Raises `Fault`."""
-    if time.monotonic() > ask.deadline:
-        raise too_late()
+def timed(ask: Ask) -> Ask:
+    """The ask with its deadline, which runs from when all of the request is there."""
+    return replace(ask, deadline=time.monotonic() + ask.allowed)
 
 
 async def unless_gone(request: Request, work: Awaitable[_T]) -> _T:

@@ -87,6 +87,7 @@ async def files(
     stuck: float,
     zipped: bool = False,
     keep: Callable[[bytes], Any] | None = None,
+    came: Callable[[int], Any] | None = None,
 ) -> list[bytes]:
     """The files of a request: of a form the fields named ``file``, else its body; a zip among them in its place the
     files in it, where `zipped`.
@@ -96,6 +97,7 @@ async def files(
         most_body: bytes of the whole request, and of all files together once unpacked.
         stuck: seconds it may take.
         keep: called with each file as it is whole; the list is then empty. It may raise.
+        came: called with the bytes of each piece of the body. It may raise.
 
     Raises:
         Fault: too many or too large files, a broken form or archive, a body that stalls, none at all.
@@ -122,12 +124,16 @@ async def files(
     if kind.lower().startswith("multipart/form-data"):
         form = _Form(kind, most_one, take)
         async for chunk in _chunks(request, most_body, stuck):
+            if came is not None:
+                came(len(chunk))
             # unpacking and writing down take their time, and others wait for this thread
             await asyncio.to_thread(form.feed, chunk) if zipped else form.feed(chunk)
         form.end()
     else:
         parts, seen = [], 0
         async for chunk in _chunks(request, most_one, stuck):
+            if came is not None:
+                came(len(chunk))
             parts.append(chunk)
             seen += len(chunk)
         if not seen:
@@ -296,6 +302,8 @@ def _unpacked(data: bytes, most_files: int, most_bytes: int, most_total: int) ->
 def _listed(data: bytes) -> int:
     """Entries in the directory of a zip, or more where its end lies on its length."""
     end = data.rfind(b"PK\5\6")
+    if data[max(0, end - 20) : end].startswith(b"PK\6\7"):  # a larger kind of directory, that nobody here needs
+        return 1 << 62
     length = int.from_bytes(data[end + 12 : end + 16], "little")
     return data.count(b"PK\1\2", max(0, end - length), end) if end >= 0 else 0
 

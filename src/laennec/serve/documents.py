@@ -32,6 +32,8 @@ _ANSWER: dict[str, Any] = {
     "image": {"format": "JPEG", "width": 1024, "height": 900, "photometric": "L", "inverted": False},
     "doubt": "",
     "layers": {},
+    "lungs_by": None,
+    "map_inside_lungs": None,
     "timings_ms": {"receive": 1.2, "decode": 8.1, "wait": 0.3, "model": 2.4, "total": 12.0},
     "notice": NOTICE,
 }

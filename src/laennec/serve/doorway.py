@@ -5,6 +5,7 @@ Plain ASGI. Nothing behind it sees a request that is not let in, and no fault be
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 import uuid
@@ -14,7 +15,7 @@ from typing import Any
 from laennec.errors import ImageError, StorageFull
 from laennec.serve.faults import Fault, overloaded, stopping
 from laennec.serve.keys import Key, Ring
-from laennec.serve.logs import log
+from laennec.serve.logs import log, where
 from laennec.serve.places import Rates
 from laennec.serve.service import Service
 from laennec.serve.settings import is_loopback
@@ -95,7 +96,14 @@ class Doorway:
         self._check_place(headers, scope["method"])
         key = self._ring.whose(headers) if self._ring.keys else None
         if key is None and self._ring.keys:
-            raise Fault(401, "no_key", "this service asks for a key", "send it as 'Authorization: Bearer KEY'")
+            told = b"authorization" in headers or b"x-api-key" in headers
+            raise Fault(
+                401,
+                "no_key",
+                "this key is not known here" if told else "this service asks for a key",
+                "see that it is whole; it may have been taken back" if told else "send 'Authorization: Bearer KEY'",
+            )
+        scope["laennec.key"] = key
         if scope["path"] in _WORK or scope["method"] not in _SAFE:
             who = key.name if key else str((scope.get("client") or ("",))[0])
             self._rates.ask(who, key.rate if key else None)
@@ -167,7 +175,7 @@ class _Passing:
 
     async def through(self) -> None:
         """Answer it."""
-        service, key = self.door.service, None
+        service = self.door.service
         headers = dict(self.scope["headers"])
         try:
             key = self.door.key_of(self.scope, headers)
@@ -191,12 +199,14 @@ class _Passing:
             await self.refuse(Fault(507, "no_space", "there is no room to keep it", "try again later", 60))
         except (ConnectionError, Gone):
             self.status = self.status or 499
+        except (OSError, MemoryError) as error:
+            await self.refuse(_short_of(error, self.id))
         except Exception as error:
-            log("fault", request_id=self.id, what=type(error).__name__, where=_where(error))
+            log("fault", request_id=self.id, what=type(error).__name__, where=where(error))
             if not self.answering:
                 await self.refuse(Fault(500, "fault", "a fault of the service", "report it with the request's id"))
         finally:
-            self.note(key)
+            self.note(self.scope.get("laennec.key"))
 
     async def refuse(self, fault: Fault) -> None:
         """Answer a fault, once what was still being sent has been read and forgotten."""
@@ -251,6 +261,17 @@ class _Passing:
         )
 
 
+def _short_of(error: OSError | MemoryError, request: str) -> Fault:
+    """The fault of a machine that has no descriptors, memory or room left."""
+    kind = getattr(error, "errno", errno.ENOMEM)
+    if kind in (errno.ENOSPC, errno.EDQUOT):
+        return Fault(507, "no_space", "there is no room to keep it", "try again later", 60)
+    log("fault", request_id=request, what=type(error).__name__, where=where(error), errno=kind)
+    if kind in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        return overloaded(5.0)
+    return Fault(500, "fault", "a fault of the service", "report it with the request's id")
+
+
 class Gone(Exception):
     """Who asked has gone away."""
 
@@ -259,14 +280,3 @@ def check_open(service: Service) -> None:
     """Refuse new work where the service is going down for good. Raises `Fault`."""
     if service.failed is not None:
         raise stopping()
-
-
-def _where(error: BaseException) -> str:
-    """File and line of our own code where it was raised: no message, which may quote the input."""
-    at, frame = "", error.__traceback__
-    while frame is not None:
-        code = frame.tb_frame.f_code
-        if "laennec" in code.co_filename:
-            at = f"{code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno}"
-        frame = frame.tb_next
-    return at

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from laennec.errors import LaennecError
+from laennec.errors import LaennecError, NotFinite
 from laennec.images.picture import Done
 from laennec.predictor import Predictor
 from laennec.results import Prediction
 from laennec.serve.faults import Fault, too_late
+from laennec.serve.logs import log, where
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,17 +173,17 @@ class Engine:
             found = self._at[rule, explain].answers(
                 [one.pixels for one in batch], [one.done for one in batch], [one.seconds for one in batch]
             )
-        except LaennecError:
+            why: Fault | None = None
+        except NotFinite:
             self._faulty()
-            found = []
-        except Exception:
-            self._faulty()
-            found = []
+            found, why = [], model_fault()
+        except Exception as error:  # of one batch: the next may do
+            log("fault", what=type(error).__name__, where=where(error))
+            found, why = [], Fault(500, "fault", "a fault of the service", "report it with the request's id")
         took = time.monotonic() - began
         self._took(len(batch))
         for place, one in enumerate(batch):
-            told = Answered(found[place], began - one.since, took, len(batch)) if found else model_fault()
-            _tell(one, told)
+            _tell(one, why or Answered(found[place], began - one.since, took, len(batch)))
 
 
 def _tell(one: _Waiting, told: Answered | Fault) -> None:

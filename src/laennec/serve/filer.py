@@ -12,6 +12,7 @@ import io
 import json
 import os
 import sys
+import time
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 
 from laennec.errors import ImageError, LaennecError
 from laennec.images.headers import looks_like
-from laennec.serve.faults import Fault, bad_request
+from laennec.serve.faults import Fault, bad_request, too_late
 
 if TYPE_CHECKING:
     from laennec.results import Prediction
@@ -54,8 +55,12 @@ async def filed(service: Service, data: bytes, ask: Ask, kinds: tuple[str, ...])
         "map": _packed(told.prediction.map),
         "memory": service.settings.decoder_bytes,
     }
-    async with _ROOM:
-        return await _asked(json.dumps(head).encode() + b"\n" + data)
+    try:
+        async with asyncio.timeout(max(0.0, min(_SECONDS, ask.deadline - time.monotonic()))):
+            async with _ROOM:
+                return await _asked(json.dumps(head).encode() + b"\n" + data)
+    except TimeoutError as error:
+        raise too_late() from error
 
 
 def known_kinds() -> tuple[str, ...]:
@@ -72,10 +77,7 @@ async def _asked(message: bytes) -> bytes:
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     try:
-        async with asyncio.timeout(_SECONDS):
-            out, said = await process.communicate(message)
-    except TimeoutError as error:
-        raise Fault(422, "timeout", "making the objects took too long", "send a smaller file") from error
+        out, said = await process.communicate(message)
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):

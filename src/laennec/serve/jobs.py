@@ -23,14 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from laennec import storage
-from laennec.errors import ImageError, LaennecError
-from laennec.serve.faults import NOTICE, Fault, bad_request
+from laennec.errors import ImageError, LaennecError, StorageFull
+from laennec.serve.faults import NOTICE, Fault, bad_request, overloaded
 from laennec.serve.logs import log, now
 from laennec.serve.models import Model
 from laennec.serve.service import Ask, Service
 
 JOB, RESULTS, DONE = "job.json", "results.jsonl", "done.json"
 _ID = re.compile(r"[0-9a-f]{32}")
+_DRAFTS, _MOST = 4, 1000  # jobs that may arrive at once, and be kept
+_RESERVE = 512 * 2**20  # bytes of the device that jobs leave free
 _PAUSE = 0.02
 _SWEEP = 60.0
 _AT_ONCE = 4
@@ -40,11 +42,19 @@ class Draft:
     """A job whose files are still arriving."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.files = folder, 0
+        self.folder, self.files, self._seen = folder, 0, hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        """Of the files so far and their order."""
+        return self._seen.hexdigest()
 
     def keep(self, data: bytes) -> None:
-        """One more file. Raises `StorageFull`."""
+        """One more file. Raises `StorageFull`, while there is room for the rest of the service."""
         path = self.folder / _input(self.files)
+        self._seen.update(hashlib.sha256(data).digest())
+        if shutil.disk_usage(self.folder).free < _RESERVE + len(data):
+            raise StorageFull("there is no room for more jobs", "delete jobs that are done")
         with storage.guard_space(path), path.open("wb") as stream:
             stream.write(data)
         self.files += 1
@@ -66,7 +76,7 @@ class Jobs:
         self._new = asyncio.Event()
         self._told: set[str] = set()
         self._task: asyncio.Task[None] | None = None
-        self._now = ""
+        self._now, self._drafts = "", 0
 
     def start(self) -> None:
         """Begin, or go on."""
@@ -80,20 +90,25 @@ class Jobs:
                 await self._task
 
     def draft(self) -> Draft:
-        """A new job's folder, not accepted yet."""
+        """A new job's folder, not accepted yet. Raises `Fault` where too many are under way or kept."""
+        if self._drafts >= _DRAFTS or sum(self._service.jobs.values()) >= _MOST:
+            raise overloaded(5.0)
+        self._drafts += 1
         folder = self._folder / f".{uuid.uuid4().hex}"
         with storage.guard_space(folder):
             folder.mkdir(mode=0o700)
         return Draft(folder)
 
     def drop(self, draft: Draft) -> None:
-        """Forget one that is not accepted."""
+        """It is accepted, or not: forget the draft."""
+        self._drafts -= 1
         shutil.rmtree(draft.folder, ignore_errors=True)
 
     async def accept(self, draft: Draft, model: Model, rule: str | None, key: str | None, once: str) -> str:
         """Write it down for good; its id. Of one accepted before under the same `once` and key, that one's.
 
         Raises:
+            Fault: that one was of other files, or asked otherwise.
             StorageFull: there is no room.
         """
         known = hashlib.sha256(f"{key or ''}\0{once}".encode()).hexdigest()[:32] if once else uuid.uuid4().hex
@@ -104,6 +119,7 @@ class Jobs:
             "model": model.name,
             "rule": rule,
             "files": draft.files,
+            "asked": storage.digest([draft.digest, model.name, rule]),
         }
         await asyncio.to_thread(self._settle, draft, known, facts)
         self._new.set()
@@ -115,15 +131,15 @@ class Jobs:
                 with (draft.folder / _input(number)).open("rb+") as stream:
                     os.fsync(stream.fileno())
             storage.write_json(draft.folder / JOB, facts)
+            storage.sync_folder(draft.folder)
             if not (self._folder / known).exists():
                 with suppress(OSError):  # another request with the same once was quicker
                     draft.folder.rename(self._folder / known)
-            handle = os.open(self._folder, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        shutil.rmtree(draft.folder, ignore_errors=True)
+            storage.sync_folder(self._folder)
+        if storage.read_json(self._folder / known / JOB).get("asked") != facts["asked"]:
+            raise Fault(
+                409, "other_job", "that Idempotency-Key was used for another job", "take a new one for each job"
+            )
 
     def state(self, known: str, key: str | None) -> dict[str, Any]:
         """How far a job is. Raises `Fault` where this key has none such."""
@@ -184,7 +200,7 @@ class Jobs:
         """Do jobs as they come, for ever."""
         while True:
             self._new.clear()
-            waiting = self._look()
+            waiting = await asyncio.to_thread(self._look)
             if not waiting:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_SWEEP):
@@ -211,13 +227,20 @@ class Jobs:
                     storage.put_away(folder)
                 else:
                     done += 1
-            elif facts["model"] in self._service.models.named:
+            elif self._can(facts):
                 waiting.append((folder, facts))
             elif facts["id"] not in self._told:
                 self._told.add(facts["id"])
-                log("job_waits", job=facts["id"], why="its model is not served")
+                log("job_waits", job=facts["id"], why="its model, or that operating point, is not served")
         self._service.jobs.update({"waiting": len(waiting), "running": 0, "done": done})
         return waiting
+
+    def _can(self, facts: dict[str, Any]) -> bool:
+        """Whether what a job asks for is served: the service may have been started with other bundles since."""
+        model = self._service.models.named.get(facts["model"])
+        if model is None or model.faulty:
+            return False
+        return facts["rule"] is None or facts["rule"] in model.bundle.card.operating_points
 
     async def _do(self, folder: Path, facts: dict[str, Any]) -> None:
         """Answer what is left of one job."""
@@ -235,7 +258,9 @@ class Jobs:
                         if more not in ahead:
                             ahead[more] = asyncio.create_task(self._one(folder, more, ask))
                     line = await ahead.pop(number)
-                    stream.write(json.dumps(line | {"bundle": model.bundle.digest}).encode() + b"\n")
+                    stream.write(
+                        json.dumps(line | {"bundle_digest": model.bundle.digest}, allow_nan=False).encode() + b"\n"
+                    )
                     stream.flush()
             finally:
                 for task in ahead.values():
@@ -258,7 +283,10 @@ class Jobs:
         except ImageError as error:
             fault = Fault.of(error)
             self._service.metrics.refusals.labels(fault.code).inc()
-            return {"index": number, "status": fault.status, "error": fault.error}
+            return {"index": number, "request_id": f"{ask.request}/{number}"} | {
+                "status": fault.status,
+                "error": fault.error,
+            }
         return {"index": number} | told.answer
 
 
@@ -295,7 +323,7 @@ def _cut(path: Path, digest: str) -> int:
     whole = data[: data.rfind(b"\n") + 1]
     lines = whole.splitlines()
     try:
-        ours = all(json.loads(line)["bundle"] == digest for line in lines)
+        ours = all(json.loads(line)["bundle_digest"] == digest for line in lines)
     except (ValueError, KeyError, TypeError):
         ours = False
     if not ours:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +20,32 @@ _FINE = 768  # pixels of the longest side that an outline is drawn on at least: 
 LAYERS: tuple[Layer, ...] = ("picture", "lungs", "map")
 
 
-def layers(view: View, answer: Prediction, bundle: Bundle, wanted: tuple[Layer, ...]) -> dict[str, str | None]:
-    """The layers wanted, as data URLs; None for one that cannot be had.
+def layers(view: View, answer: Prediction, bundle: Bundle, wanted: tuple[Layer, ...]) -> dict[str, Any]:
+    """The layers wanted as data URLs in ``layers``, None for one that cannot be had, and what is to be said of them.
 
-    Lungs are the bundle's own where it outlines them, else those that the network which frames pictures finds.
+    Lungs are the bundle's own where it outlines them (``lungs_by`` is ``model``), else those that the network which
+    frames pictures finds (``frame``; None where neither does). ``map_inside_lungs`` is the share of the heat that lies
+    inside them.
 
     Args:
         view: of the same file as the answer.
     """
+    right, left = _lungs(view, answer, bundle)
+    lung = right | left
+    by = None if not lung.any() else "model" if answer.mask is not None else "frame"
     made: dict[str, str | None] = {}
+    inside: float | None = None
     for name in wanted:
         if name == "picture":
             made[name] = _url(_grey_png(view.grey))
         elif name == "lungs":
-            right, left = _lungs(view, answer, bundle)
-            made[name] = _url(overlays.outline_layer(right, left, _FINE)) if right.any() or left.any() else None
+            made[name] = _url(overlays.outline_layer(right, left, _FINE)) if by else None
         else:
-            made[name] = _map(view, answer, bundle)
-    return made
+            heat = _heat(view, answer, bundle)
+            made[name] = None if heat is None else _url(overlays.heat_layer(heat))
+            if heat is not None and by and heat.sum() > 0:
+                inside = round(float(heat[lung].sum() / heat.sum()), 3)
+    return {"layers": made, "lungs_by": by, "map_inside_lungs": inside}
 
 
 def _lungs(view: View, answer: Prediction, bundle: Bundle) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -49,13 +57,13 @@ def _lungs(view: View, answer: Prediction, bundle: Bundle) -> tuple[NDArray[np.b
     return (left, right) if answer.image.get("mirrored") else (right, left)
 
 
-def _map(view: View, answer: Prediction, bundle: Bundle) -> str | None:
+def _heat(view: View, answer: Prediction, bundle: Bundle) -> NDArray[np.float32] | None:
     if answer.map is None:
         return None
     preprocess = bundle.card.preprocess
     (heat,) = explaining.heated(answer.map[np.newaxis], preprocess.size)
     shape = (view.grey.shape[0], view.grey.shape[1])
-    return _url(overlays.heat_layer(saliency.onto(heat, answer.image, preprocess, shape)))
+    return saliency.onto(heat, answer.image, preprocess, shape)
 
 
 def _grey_png(grey: NDArray[np.uint8]) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from laennec.errors import UsageError
 
-AUDIT, SECRET = "audit.jsonl", "secret"
+AUDIT, SECRET, LOCK = "audit.jsonl", "secret", "lock"
 _lock = threading.Lock()
 
 
@@ -36,6 +36,17 @@ def log(event: str, stream: TextIO | None = None, **facts: Any) -> None:
             return
 
 
+def where(error: BaseException) -> str:
+    """File and line of our own code where it was raised: no message, which may quote the input."""
+    at, frame = "", error.__traceback__
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        if "laennec" in code.co_filename:
+            at = f"{Path(code.co_filename).name}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return at
+
+
 class Audit:
     """An append-only line for each decision: when, whose key, which request, a keyed hash of the input, which bundle,
     the verdict. The hash tells that two inputs were the same, to who has the secret, and nothing else.
@@ -49,11 +60,13 @@ class Audit:
 
     def __init__(self, state: Path | None) -> None:
         self._file: TextIO | None = None
+        self._lock: TextIO | None = None
         self._secret = secrets.token_bytes(32)
         if state is None:
             return
         try:
             state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _locked(state / LOCK)
             self._secret = _kept(state / SECRET)
             handle = os.open(state / AUDIT, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         except OSError as error:
@@ -82,6 +95,23 @@ class Audit:
         if self._file is not None:
             os.fsync(self._file.fileno())
             self._file.close()
+        if self._lock is not None:
+            self._lock.close()
+
+
+def _locked(path: Path) -> TextIO:
+    """The lock of a state folder, held while the file is open. Raises `UsageError` where another service holds it."""
+    stream = path.open("w")
+    try:
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # not on this system: nothing keeps two services apart there
+        pass
+    except OSError as error:
+        stream.close()
+        raise UsageError("another service uses this state folder", "take another --state, or stop that one") from error
+    return stream
 
 
 def _kept(path: Path) -> bytes:

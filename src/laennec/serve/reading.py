@@ -132,21 +132,30 @@ class Reader:
         job = None
         try:
             loop = asyncio.get_running_loop()
-            job = _Job(loop.create_future(), loop, _Held(data), _Held() if view else None)
+            job = _Job(loop.create_future(), loop, _Held(data), None)
+            job.view = _Held() if view else None
             with self._lock:
                 if self._over:
                     raise LaennecError("no picture can be read any more", "the service is being started again")
                 self._jobs[row] = job
-            self._team.ask(row, job.source.path, job.view.path if job.view else "")
-            self._owed.release()
         except BaseException:
-            if job is not None and not self._jobs.pop(row, None):
+            if job is not None:
                 _close(job)
             self._give_back(row)
             raise
-        # who goes away leaves the row to its decoder until that is done with it
-        job.future.add_done_callback(lambda _: None)
-        return await asyncio.shield(job.future)
+        self._team.ask(row, job.source.path, job.view.path if job.view else "")
+        self._owed.release()
+        try:
+            return await asyncio.shield(job.future)
+        except asyncio.CancelledError:
+            # what no decoder has begun with need not be done; what is begun keeps its row until it is done with
+            if self._team.forget(row):
+                self._owed.acquire(blocking=False)
+                with self._lock:
+                    self._jobs.pop(row, None)
+                _close(job)
+                self._give_back(row)
+            raise
 
     def close(self) -> None:
         """End the processes; what is still asked for is refused."""
@@ -173,6 +182,8 @@ class Reader:
                 result: Seen | Exception = self._seen(answer, job)
             except ValueError:
                 result = ImageError("decoder_died", "the decoder wrote no view", "")
+            except Exception as error:  # no descriptor or no memory left: this picture's loss alone
+                result = LaennecError(f"a picture cannot be taken over ({type(error).__name__})", "try again")
             _close(job)
             self._tell(job, answer.row, result)
 

@@ -17,7 +17,7 @@ from laennec.errors import ImageError, LaennecError
 from laennec.images.headers import looks_like
 from laennec.results import Prediction
 from laennec.serve.engine import Answered, model_fault
-from laennec.serve.faults import NOTICE, Fault, too_late
+from laennec.serve.faults import NOTICE, Fault, stopping, too_late
 from laennec.serve.layers import Layer, layers
 from laennec.serve.logs import Audit, log
 from laennec.serve.metrics import Gauged, Metrics
@@ -41,7 +41,7 @@ class Ask:
     Attributes:
         rule: operating point; None for the card's own.
         wanted: layers.
-        deadline: on the monotonic clock.
+        allowed, deadline: seconds it may take; when that is over, on the monotonic clock.
         request, key: for the audit line.
         patient: of a job: it lets others go first.
     """
@@ -49,6 +49,7 @@ class Ask:
     model: Model
     rule: str | None = None
     wanted: tuple[Layer, ...] = ()
+    allowed: float = float("inf")
     deadline: float = float("inf")
     request: str = ""
     key: str | None = None
@@ -119,8 +120,7 @@ class Service:
         answer = self._told(prediction, ask, doubt, code)
         if ask.wanted:
             assert seen.view is not None  # noqa: S101
-            told = await asyncio.to_thread(layers, seen.view, prediction, model.bundle, ask.wanted)
-            answer["layers"] = told
+            answer |= await asyncio.to_thread(layers, seen.view, prediction, model.bundle, ask.wanted)
         ended = time.perf_counter()
         took = {
             "receive": arrived - started,
@@ -134,6 +134,8 @@ class Service:
         return Told(answer, prediction, data)
 
     async def _seen(self, data: bytes, ask: Ask) -> Seen:
+        if self.failed is not None:
+            raise stopping()
         ask.model.reading += 1
         try:
             return await _until(ask.deadline, ask.model.reader.read(data, bool(ask.wanted)))
@@ -168,7 +170,7 @@ class Service:
         if code:
             told["refer"] = True
             told["refer_because"] = [*told["refer_because"], code]
-        told["layers"] = {}
+        told |= {"layers": {}, "lungs_by": None, "map_inside_lungs": None}
         return told
 
     def _note(
@@ -222,7 +224,7 @@ class Service:
             log("not_ready", model=model.name, why=type(error).__name__)
             return False
         known = self._expected.setdefault(model.name, found)
-        same = np.allclose(list(found.probabilities.values()), list(known.probabilities.values()), atol=_NEAR)
+        same = np.allclose(_figures(found), _figures(known), atol=_NEAR)
         if not same:
             log("not_ready", model=model.name, why="the golden radiograph is answered otherwise")
         return bool(same)
@@ -266,6 +268,12 @@ class Service:
         yield Gauged("stopping", "Takes nothing new", (), lambda: one(self.stopping))
         yield Gauged("decoder_restarts", "Decoders replaced", (), lambda: one(self.models.restarts), counter=True)
         yield Gauged("jobs", "Jobs kept", ("state",), lambda: [((state,), float(n)) for state, n in self.jobs.items()])
+
+
+def _figures(prediction: Prediction) -> list[float]:
+    """What an answer is held against another by."""
+    lungs = prediction.lungs
+    return [*prediction.probabilities.values(), *((lungs.right.share, lungs.left.share) if lungs else ())]
 
 
 def check_kind(data: bytes) -> None:

@@ -106,10 +106,25 @@ class Settings(Noun):
         for path in (self.certificate, self.private_key, self.keys):
             if path is not None and not path.is_file():
                 raise UsageError(f"there is no file {path}", "check the path")
+        self._check_tls()
         names = [path.resolve().name for path in self.bundles]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise UsageError(f"two bundles are named '{twice}'", "requests name a model by its folder: rename one")
+
+    def _check_tls(self) -> None:
+        if self.certificate is None or self.private_key is None:
+            return
+        import ssl
+
+        try:
+            # an encrypted key would ask for its password at the terminal
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.private_key, lambda: "")
+        except (OSError, ValueError) as error:  # ssl's own errors are of these
+            raise UsageError(
+                "the certificate and its key cannot be used together",
+                "give PEM files that belong together, the key without a password",
+            ) from error
 
 
 def is_loopback(host: str) -> bool:

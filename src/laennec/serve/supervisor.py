@@ -19,6 +19,7 @@ from laennec.errors import UsageError
 from laennec.serve.logs import log
 from laennec.serve.settings import Settings
 
+_PAUSE = 3.0  # seconds between workers that die young, at most
 _YOUNG, _MOST = 5.0, 5  # a worker that dies within so many seconds, so many times in a row, will not live
 _GRACE = 10.0  # seconds beside the drain after which a worker that does not end is killed
 TOLD = 100  # added by a worker to the exit code of an error that another worker would meet too
@@ -70,18 +71,27 @@ class _Supervisor:
             began = time.monotonic()
             code = self._once()
             if self._stopping:
-                return code if code >= 0 else 1
+                return 0 if code in (0, -signal.SIGTERM) else code % TOLD if code > 0 else 1
             if code >= TOLD:  # it said itself why it cannot serve
                 return code - TOLD
-            self._deaths = self._deaths + 1 if time.monotonic() - began < _YOUNG and code >= 0 else 0
-            if self._deaths >= _MOST or (code == 0):
+            self._deaths = self._deaths + 1 if time.monotonic() - began < _YOUNG else 0
+            if code >= 0 and (self._deaths >= _MOST or code == 0):
                 return code or 1
             log("worker_died", code=code)
-            time.sleep(0.1 * self._deaths)
+            self._pause(min(_PAUSE, 0.1 * self._deaths))
+            if self._stopping:
+                return 0
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._stopping and time.monotonic() < until:
+            time.sleep(0.05)
 
     def _once(self) -> int:
         """Start a worker and wait for its end; its exit code."""
         handle = self._listening.fileno()
+        if handle < 0:  # closed by the signal that stops it
+            return 0
         self._worker = worker = subprocess.Popen(  # noqa: S603  our own module
             _COMMAND,
             stdin=subprocess.PIPE,

@@ -13,7 +13,7 @@ import socket
 import sys
 from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from laennec.errors import LaennecError, extra
 from laennec.serve import keys
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 _LINGER = 0.5  # seconds in which what has reached an accepted connection is still read after SIGTERM
-_HEAD = 10.0  # seconds that the head of a request may take
-_CONNECTIONS = 4000
+_CONNECTIONS, _SPARE = 4000, 256  # connections at once, and descriptors left for all else
 _BROKEN = 1
 
 
@@ -41,12 +40,16 @@ def run(settings: Settings, listening: socket.socket) -> int:
         import uvicorn
 
         from laennec.serve.app import app
+        from laennec.serve.protocol import protocol
+    most = min(_CONNECTIONS, _descriptors() - _SPARE)
     ring = keys.Ring(keys.read(settings.keys) if settings.keys is not None else ())
+    if not settings.loopback and settings.certificate is None:
+        log("warning", what="keys and radiographs travel in the clear: no TLS")
     service = Service(settings)
     try:
         config = uvicorn.Config(
             app(service, ring),
-            http=_protocol(),
+            http=protocol(most),
             ws="none",
             log_config=None,
             access_log=False,
@@ -55,7 +58,6 @@ def run(settings: Settings, listening: socket.socket) -> int:
             proxy_headers=False,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=max(1, round(settings.drain)),
-            limit_concurrency=_CONNECTIONS,
             backlog=2048,
             ssl_certfile=str(settings.certificate) if settings.certificate else None,
             ssl_keyfile=str(settings.private_key) if settings.private_key else None,
@@ -111,46 +113,18 @@ def _server(config: uvicorn.Config, service: Service, listening: socket.socket) 
     return Server(config)
 
 
-def _protocol() -> Any:
-    """uvicorn's protocol, but who opens a connection and does not end the head of a request is hung up on."""
+def _descriptors() -> int:
+    """How many files this process may have open, once it has asked for as many as it may."""
     try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-    except ImportError:  # not on this system; the slower parser has no such bound
-        return "h11"
-
-    class Protocol(HttpToolsProtocol):
-        _late: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._wait()
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._wait()
-
-        def on_headers_complete(self) -> None:
-            self._wait_no_more()
-            super().on_headers_complete()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._wait_no_more()
-            super().connection_lost(exc)
-
-        def _wait(self) -> None:
-            self._wait_no_more()
-            self._late = self.loop.call_later(_HEAD, self._hang_up)
-
-        def _wait_no_more(self) -> None:
-            if self._late is not None:
-                self._late.cancel()
-                self._late = None
-
-        def _hang_up(self) -> None:
-            if not self.transport.is_closing():
-                self.transport.close()
-
-    return Protocol
+        import resource
+    except ImportError:  # not on this system
+        return 512 + _SPARE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS + 2 * _SPARE if hard == resource.RLIM_INFINITY else min(hard, _CONNECTIONS + 2 * _SPARE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return _CONNECTIONS + _SPARE if soft == resource.RLIM_INFINITY else max(2 * _SPARE, soft)
 
 
 def main() -> int:

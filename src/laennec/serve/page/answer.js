@@ -2,6 +2,7 @@
 import { decided } from "./decide.js";
 import { el, icon } from "./dom.js";
 import { counted, doubt, listed, number, percent, refusal, ruleName, scored, t } from "./speech.js";
+import { FINAL } from "./refusals.js";
 import { WORDS } from "./words.js";
 
 export const finding = (model) => listed(model.positive);
@@ -22,8 +23,9 @@ export function decisionOf(model, choice, result) {
 export const verdictOf = (decision) => (decision.positive === null ? "outlined" : decision.positive ? "positive" : "negative");
 
 export function verdictWords(model, decision, result) {
-  if (decision.positive === null) return t(result.lungs?.share ? "answer.outlined" : "answer.no_lungs");
-  return t(decision.positive ? "answer.positive" : "answer.negative", { finding: finding(model) });
+  const review = decision.refer ? t("answer.review") : "";
+  if (decision.positive === null) return t(result.lungs?.share ? "answer.outlined" : "answer.no_lungs") + review;
+  return t(decision.positive ? "answer.positive" : "answer.negative", { finding: finding(model) }) + review;
 }
 
 // Why a person should decide, a sentence each.
@@ -36,10 +38,11 @@ export function reasons(model, decision, result) {
     }
     if (code === "unlike") {
       if (typeof result.strangeness !== "number") return t("refer.unlike_plain");
-      return t("refer.unlike", { strangeness: number(result.strangeness, 2) });
+      const values = { strangeness: number(result.strangeness, 2), level: percent(model.novelty_level ?? 0, 0) };
+      return t(model.novelty_level ? "refer.unlike_level" : "refer.unlike", values);
     }
-    return refusal({ code, message: result.doubt }).why;
-  });
+    return result.doubt ? "" : refusal({ code }).short;
+  }).filter(Boolean);
 }
 
 export function intended(model) {
@@ -50,14 +53,22 @@ export function intended(model) {
 export const trainedOn = ({ trained_on: on }) =>
   on && t("about.trained_on", { collection: on.collection, images: number(on.images), patients: number(on.patients) });
 
+// What a model was trained on, with the data set's own notes as they stand.
+function training(model) {
+  const notes = model.trained_on?.notes ?? [];
+  const told = notes.length && el("ul", { class: "notes", lang: "en" }, ...notes.map((note) => el("li", {}, note)));
+  return [["facts.trained", trainedOn(model)], ["facts.notes", told], ["facts.intended", intended(model)]];
+}
+
 // One sentence for those who hear the page.
 export function spokenAnswer(model, choice, item, answer) {
   const heard = (said) => t("answer.heard", { name: item.name, said });
   if (answer.state === "refused") return `${heard(t("answer.refused"))} ${refusal(answer.error).why}`;
   const decision = decisionOf(model, choice, answer.result);
   const parts = [heard(verdictWords(model, decision, answer.result))];
-  if (decision.positive !== null) parts.push(comparison(model, choice, answer.result, decision));
   if (decision.refer) parts.push(`${t("refer.title")}. ${reasons(model, decision, answer.result).join(" ")}`);
+  if (decision.positive !== null) parts.push(comparison(model, choice, answer.result, decision));
+  if (decision.positive !== null && pointOf(model, choice).byHand) parts.push(t("answer.heard_by_hand"));
   return parts.join(" ");
 }
 
@@ -75,7 +86,7 @@ export function verdictChips(model, choice, answer) {
   const decision = decisionOf(model, choice, answer.result);
   const score = decision.positive === null ? "" : el("b", {}, scored(model, answer.result.score));
   const first = chip(verdictOf(decision), verdictWords(model, decision, answer.result), score);
-  return decision.refer ? [first, chip("person", t("refer.title"))] : [first];
+  return decision.refer ? [chip("person", t("refer.title")), first] : [first];
 }
 
 // Fills a section of the panel; the result brings it in line with the threshold, which `moved(choice)` changes.
@@ -95,7 +106,10 @@ export function answerSection({ model, choice, item, answer, named, moved, retry
   };
   const bar = model.classifies ? scoreBar(model, choice, result, set) : null;
   const point = bar && pointControl(model, choice, set, bar.slider);
-  root.append(verdict, refer, ...[bar?.root, point?.root, lungsOf(result), facts(model, item, answer)].filter(Boolean));
+  const away = outside(result) ? el("p", { class: "warned" }, icon("positive"), t("facts.map", { told: heatTold(result) })) : null;
+  const lungs = lungsOf(result);
+  // what a person should do stands before what the model says
+  root.append(refer, verdict, ...[bar?.root, point?.root, away, lungs, facts(model, item, answer)].filter(Boolean));
 
   const update = () => {
     const decision = decisionOf(model, choice, result);
@@ -112,6 +126,7 @@ export function answerSection({ model, choice, item, answer, named, moved, retry
         decision.positive === false ? el("p", { class: "small-print" }, t("answer.negative_note")) : "",
       ),
     );
+    root.classList.toggle("referred", decision.refer);
     refer.hidden = !decision.refer && !result.doubt;
     refer.replaceChildren(icon("refer"), el(
       "div", {},
@@ -129,10 +144,11 @@ export function answerSection({ model, choice, item, answer, named, moved, retry
 function notRead(answer, retry) {
   if (answer.state === "refused") {
     const { why, mend } = refusal(answer.error);
+    const again = el("p", {}, el("button", { type: "button", on: { click: retry } }, t("retry")));
     return [
       el("div", { class: "verdict refused" }, icon("refused"), el("div", {}, el("p", { class: "words" }, t("answer.refused")), el("p", { class: "numbers" }, why))),
       el("p", { class: "mend" }, mend),
-      el("p", {}, el("button", { type: "button", on: { click: retry } }, t("retry"))),
+      ...(FINAL.has(answer.error.code) ? [] : [again]),
     ];
   }
   const said = { reading: "answer.waiting", waiting: "answer.queued", stopped: "answer.stopped" }[answer.state];
@@ -147,7 +163,7 @@ function scoreBar(model, choice, result, set) {
   const mark = el("div", { class: "mark" });
   const track = el("div", { class: "track", role: "img" }, fill, mark);
   const limit = el("span", {});
-  const slider = el("input", { type: "range", min: 0, max: 1, step: 0.005, class: "threshold", "aria-label": t("point.slider") });
+  const slider = el("input", { type: "range", min: 0, max: 1, step: 0.001, class: "threshold", "aria-label": t("point.slider") });
   slider.addEventListener("input", () => set(choice.rule, Number(slider.value)));
   const ticks = Object.entries(model.operating_points).map(([rule, point]) => {
     const tick = el("i", { title: ruleName(rule) });
@@ -158,6 +174,7 @@ function scoreBar(model, choice, result, set) {
     "div", { class: "scale" },
     el("p", { class: "scale-words" }, el("span", {}, what(model), " ", el("b", {}, scored(model, result.score))), limit),
     track,
+    el("p", { class: "slider-name", "aria-hidden": "true" }, t("point.slider")),
     el("div", { class: "slider" }, slider, el("div", { class: "ticks", "aria-hidden": "true" }, ...ticks)),
     model.calibrated ? "" : el("p", { class: "small-print" }, t("score.raw_note")),
   );
@@ -168,7 +185,7 @@ function scoreBar(model, choice, result, set) {
     fill.style.width = `${100 * result.score}%`;
     fill.className = `fill ${verdict}`;
     mark.style.left = `${100 * threshold}%`;
-    limit.replaceChildren(t("point.slider"), " ", el("b", {}, values.threshold));
+    limit.replaceChildren(t("point.threshold"), " ", el("b", {}, values.threshold));
     track.setAttribute("aria-label", t("score.bar", values));
     slider.value = threshold;
     slider.setAttribute("aria-valuetext", t("point.slider_value", { threshold: values.threshold, verdict: t(`row.${verdict}`) }));
@@ -208,12 +225,31 @@ function pointControl(model, choice, set, slider) {
     }
     const figures = { n: number(frozen.n), sensitivity: percent(frozen.sensitivity), specificity: percent(frozen.specificity) };
     const why = WORDS[`point.${rule}.why`] ? `${t("point.named", { point: name, why: t(`point.${rule}.why`) })} ` : "";
-    told.textContent = why + t("point.figures", figures);
+    told.replaceChildren(why + t("point.figures", figures), worse(model, rule));
   };
   return { root, update };
 }
 
-function lungsOf({ lungs }) {
+// Where a point does not do on this model what its name promises.
+function worse(model, rule) {
+  const { balanced } = model.operating_points;
+  const figure = { rule_out: "sensitivity", rule_in: "specificity" }[rule];
+  if (!figure || !balanced || !(model.operating_points[rule][figure] < balanced[figure])) return "";
+  return el("b", { class: "warned" }, t(`point.${rule}.worse`, { point: ruleName("balanced") }));
+}
+
+const outside = (result) => typeof result.map_inside_lungs === "number" && result.map_inside_lungs < 0.5;
+
+// What the heat map is worth.
+export function heatTold(result) {
+  if (typeof result?.map_inside_lungs !== "number") return t("heat.plain");
+  return t(outside(result) ? "heat.outside" : "heat.inside", { share: percent(result.map_inside_lungs, 0) });
+}
+
+// Who drew the lungs; nothing where the service does not say.
+export const drawnBy = (result) => (result?.lungs_by ? t(`lungs.by.${result.lungs_by}`) : "");
+
+function lungsOf({ lungs, lungs_by: by }) {
   if (!lungs) return null;
   const row = (name, lung) => {
     const area = lung.square_centimetres === null || lung.square_centimetres === undefined
@@ -225,7 +261,7 @@ function lungsOf({ lungs }) {
     "section", { class: "lungs" },
     el("h3", {}, t("lungs.title")),
     el("table", {}, el("tbody", {}, row("right", lungs.right), row("left", lungs.left), row("both", lungs))),
-    el("p", { class: "small-print" }, t("lungs.side")),
+    el("p", { class: "small-print" }, t("lungs.side"), " ", t(by === "frame" ? "lungs.check_frame" : "lungs.check")),
     lungs.doubt ? el("p", { class: "warned" }, t("lungs.doubt", { why: doubt(lungs.doubt) })) : "",
   );
 }
@@ -234,8 +270,7 @@ function facts(model, item, { result }) {
   const labels = Object.entries(result.probabilities ?? {});
   const { image = {}, timings_ms: times } = result;
   const rows = [
-    ["facts.trained", trainedOn(model)],
-    ["facts.intended", intended(model)],
+    ...training(model),
     ["facts.file", item.name],
     ["facts.picture", pictureFacts(image)],
     ["facts.labels", labels.map(([label, chance]) => `${label} ${scored(model, chance)}`).join(" · ")],
@@ -246,7 +281,8 @@ function facts(model, item, { result }) {
     ["facts.request", result.request_id],
   ].filter(([, value]) => value);
   const list = (some) => el("dl", {}, ...some.flatMap(([key, value]) => [el("dt", {}, t(key)), el("dd", {}, value)]));
-  return el("div", { class: "facts" }, list(rows.slice(0, 2)), el("details", {}, el("summary", {}, t("facts.title")), list(rows.slice(2))));
+  const at = rows.findIndex(([key]) => key === "facts.file");
+  return el("div", { class: "facts" }, list(rows.slice(0, at)), el("details", {}, el("summary", {}, t("facts.title")), list(rows.slice(at))));
 }
 
 // Format, size and what was done to it, as it stands over the picture.
@@ -262,8 +298,7 @@ export function pictureFacts(image) {
 export function about(model) {
   const said = model.classifies ? (model.segments ? "about.both" : "about.decides") : "about.outlines";
   const rows = [
-    ["about.trained", trainedOn(model)],
-    ["about.intended", intended(model)],
+    ...training(model),
     ["about.digest", model.digest?.slice(0, 16)],
   ].filter(([, value]) => value);
   return el(
@@ -275,5 +310,6 @@ export function about(model) {
   );
 }
 
+// How many of each, and of these how many a person should review: `[[name, count, to review]]`.
 export const tally = (counts) =>
-  Object.entries(counts).filter(([, n]) => n).map(([name, n]) => counted(`tally.${name}`, n));
+  counts.filter(([, n]) => n).map(([name, n, review]) => counted(`tally.${name}`, n) + (review ? ` (${counted("tally.referred", review)})` : ""));

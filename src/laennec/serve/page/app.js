@@ -1,9 +1,10 @@
 // The page: what is looked at, by which model, in which language and colours; it joins the other files.
-import { about, answerSection, decisionOf, pictureFacts, spokenAnswer, tally, verdictChips } from "./answer.js";
+import { about, answerSection, decisionOf, drawnBy, heatTold, pictureFacts, spokenAnswer, tally, verdictChips } from "./answer.js";
 import { byId, el, icon, remember, remembered } from "./dom.js";
 import { answerJson, pictureBlob, save, stem, worklistCsv } from "./exports.js";
 import { taking } from "./files.js";
 import { showKeys } from "./keys.js";
+import { onPaper } from "./paper.js";
 import { Readings } from "./reading.js";
 import { Service } from "./service.js";
 import { LANGUAGES, counted, language, lasting, number, refusal, ruleName, speak, t } from "./speech.js";
@@ -72,8 +73,9 @@ function take(model, beside) {
 
 // What is looked at
 
-function come({ files, leftOut }) {
-  say(leftOut ? counted("left_out", leftOut) : files.length ? "" : t("nothing_found"));
+function come({ files, leftOut, packed }) {
+  const told = [packed ? t("packed") : "", leftOut ? counted("left_out", leftOut) : ""].filter(Boolean);
+  say(told.join(" ") || (files.length ? "" : t("nothing_found")));
   if (!files.length) return;
   const starts = readings.items.length === 0;
   const added = readings.add(files);
@@ -138,15 +140,10 @@ function renderList() {
     if (!state.model) return;
     const entries = ordered(readings.items, state.model, choiceOf(state.model));
     worklist.show(entries, state.model, differs);
-    const tiers = (name) => entries.filter((entry) => entry.tier === name);
-    const first = tiers("first");
-    byId("tally").textContent = tally({
-      referred: first.filter(({ decision }) => decision.refer).length,
-      positive: first.filter(({ decision }) => decision.positive).length,
-      negative: tiers("rest").length + first.filter(({ decision }) => decision.positive === false).length,
-      outlined: tiers("outlined").length,
-      refused: tiers("refused").length,
-    }).join(" · ");
+    const some = (positive) => entries.filter(({ decision }) => decision?.positive === positive);
+    const told = [["positive", some(true)], ["negative", some(false)], ["outlined", some(null)]].map(([name, these]) =>
+      [name, these.length, these.filter(({ decision }) => decision.refer).length]);
+    byId("tally").textContent = tally([...told, ["refused", entries.filter(({ tier }) => tier === "refused").length]]).join(" · ");
     renderProgress(entries);
   });
 }
@@ -201,6 +198,8 @@ async function renderPane(pane, model, item) {
   if (!own && reading && pane.item === item) return;
   pane.item = item;
   pane.root.classList.toggle("reading", reading);
+  const { image } = answer?.result ?? {};
+  pane.told = { drawnBy: drawnBy(answer?.result), heat: heatTold(answer?.result), pixels: Math.max(image?.width ?? 0, image?.height ?? 0) };
   if (await pane.show(own, own ? "" : t(reading ? "view.waiting" : "view.none"))) redraw();
 }
 
@@ -255,7 +254,7 @@ function pointMoved() {
   renderAgreement(item);
   renderList();
   clearTimeout(pointMoved.later);
-  pointMoved.later = setTimeout(() => announce(item), 700);
+  pointMoved.later = setTimeout(() => announce(item), 250);
 }
 
 function redraw() {
@@ -371,9 +370,10 @@ function wire() {
     render();
     document.querySelector("[data-pick]").focus();
   });
-  const details = () => byId("answer").querySelectorAll("details");
-  addEventListener("beforeprint", () => details().forEach((one) => Object.assign(one, { closed: !one.open, open: true })));
-  addEventListener("afterprint", () => details().forEach((one) => (one.open = !one.closed)));
+  onPaper(() => {
+    if (!state.model) return null;
+    return { models: shownModels(), choiceOf, entries: ordered(readings.items, state.model, choiceOf(state.model)) };
+  });
   byId("again").addEventListener("click", () => {
     for (const item of readings.failed(state.model)) readings.retry(item, state.model);
   });

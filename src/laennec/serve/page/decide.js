@@ -34,23 +34,28 @@ export function decided(model, result, threshold) {
   return { positive, label, refer: reasons.length > 0, because: reasons };
 }
 
-export const TIERS = ["first", "rest", "outlined", "waiting", "refused"];
+export const TIERS = ["review", "positive", "rest", "outlined", "waiting", "refused"];
 
 // Where a radiograph stands in the worklist: its group, and its place there by score.
 export function tier(answer, decision) {
   if (!answer || answer.state === "waiting" || answer.state === "reading" || answer.state === "stopped") return "waiting";
   if (answer.state === "refused") return "refused";
-  if (decision.positive || decision.refer) return "first";
+  if (decision.refer) return "review";
+  if (decision.positive) return "positive";
   return decision.positive === null ? "outlined" : "rest";
 }
 
-// A cell that no spreadsheet takes for a formula, quoted where CSV asks for it.
-export function cell(value) {
+// A cell that no spreadsheet takes for a formula, quoted where CSV asks for it. `decimal` is the mark in numbers.
+export function cell(value, decimal = ".") {
   if (value === null || value === undefined) return "";
-  if (typeof value === "number") return String(value);
+  if (typeof value === "number") return String(value).replace(".", decimal);
   let text = String(value);
   if (/^[=+\-@\t\r]/.test(text)) text = `'${text}`;
-  return /[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
+  return /[",;\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
 }
 
-export const table = (rows) => rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+// With a decimal comma the columns are parted by semicolons, as spreadsheets of such countries read them.
+export function table(rows, decimal = ".") {
+  const line = (row) => row.map((value) => cell(value, decimal)).join(decimal === "," ? ";" : ",");
+  return rows.map(line).join("\r\n") + "\r\n";
+}

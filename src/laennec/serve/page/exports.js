@@ -1,7 +1,8 @@
 // What can be taken away: the answer, the worklist, the picture with its overlays. All made in the browser.
 import { decisionOf, pointOf, reasons, verdictWords, what } from "./answer.js";
 import { table } from "./decide.js";
-import { refusal, ruleName, scored, t } from "./speech.js";
+import { readBy } from "./paper.js";
+import { dated, language, refusal, scored, t } from "./speech.js";
 
 const STRIP = 13; // letters' height, in parts of a thousand of the picture's longer side, at least 13 pixels
 const LEAST = 1024; // pixels of the longer side of a saved picture
@@ -35,23 +36,23 @@ export function answerJson(item, readings) {
 
 export function worklistCsv(entries, model, choice) {
   const columns = [
-    "rank", "file", "status", "decision", "label", "score", "calibrated", "threshold", "operating_point", "threshold_by_hand",
-    "refer", "refer_because", "doubt", "lungs_share", "code", "reason", "model", "bundle_digest", "notice",
+    "rank", "file", "time", "status", "decision", "label", "score", "calibrated", "threshold", "operating_point", "threshold_by_hand",
+    "refer", "refer_because", "doubt", "lungs_share", "code", "reason", "model", "bundle_digest", "request_id", "notice",
   ];
   const rows = entries.map(({ item, answer, decision, tier }, at) => {
     const result = answer?.result ?? {};
     const point = model.classifies && decision ? pointOf(model, choice) : {};
     const word = !decision ? "" : decision.positive === null ? "outlined" : decision.positive ? "positive" : "negative";
     return [
-      at + 1, item.name, tier === "waiting" ? answer?.state ?? "waiting" : tier === "refused" ? "refused" : "read",
-      word, decision?.label ?? "", result.score, model.calibrated ? "yes" : "no", point.threshold,
+      at + 1, item.name, answer?.at?.toISOString(), tier === "waiting" ? answer?.state ?? "waiting" : tier === "refused" ? "refused" : "read",
+      word, decision?.label ?? "", result.score, decision && decision.positive !== null ? (model.calibrated ? "yes" : "no") : "", point.threshold,
       point.byHand ? "" : point.rule, model.classifies && decision ? (point.byHand ? "yes" : "no") : "",
       decision ? (decision.refer ? "yes" : "no") : "", (decision?.because ?? []).join(" "), result.doubt ?? "",
       result.lungs?.share, answer?.error?.code ?? "", answer?.error ? refusal(answer.error).why : "",
-      model.name, result.bundle_digest ?? model.digest, t("notice"),
+      model.name, result.bundle_digest ?? model.digest, result.request_id ?? answer?.error?.request, t("notice"),
     ];
   });
-  return `\ufeff${table([columns, ...rows])}`;
+  return `\ufeff${table([columns, ...rows], language() === "fr" ? "," : ".")}`;
 }
 
 // The lines under a saved picture; nothing of the file's name.
@@ -59,14 +60,9 @@ function caption({ model, choice, answer }) {
   const { result } = answer;
   const decision = decisionOf(model, choice, result);
   const lines = [verdictWords(model, decision, result)];
-  if (decision.positive !== null) {
-    const point = pointOf(model, choice);
-    const threshold = scored(model, point.threshold);
-    const said = point.byHand ? t("caption.by_hand", { threshold }) : t("caption.point", { point: ruleName(point.rule), threshold });
-    lines[0] += `  ·  ${what(model)} ${scored(model, result.score)}  ·  ${said}`;
-  }
-  if (decision.refer) lines.push(`${t("refer.title")}. ${reasons(model, decision, result).join(" ")}`);
-  lines.push(`${model.name}  ·  ${(result.bundle_digest ?? "").slice(0, 16)}`);
+  if (decision.positive !== null) lines[0] += `  ·  ${what(model)} ${scored(model, result.score)}`;
+  if (decision.refer) lines.unshift(`${t("refer.title")}. ${reasons(model, decision, result).join(" ")}`);
+  lines.push(`${dated(new Date())} · ${readBy(model, choice, result.bundle_digest)}`);
   return lines;
 }
 

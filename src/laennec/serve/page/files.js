@@ -4,10 +4,20 @@ import { byId } from "./dom.js";
 const HIDDEN = /(^\.|^thumbs\.db$|^desktop\.ini$|^dicomdir$)/i;
 const NO_PICTURE = /\.(txt|csv|tsv|json|xml|html?|md|pdf|docx?|xlsx?|pptx?|zip|gz|tar|7z|py|log|ini|db|toml|ya?ml|npy|npz|mp4|mov|avi)$/i;
 
+const PACKED = /\.(zip|7z|rar|tar|tgz|gz|bz2|xz)$/i;
+
 // What a folder holds beside pictures is left out; what a person named is not, and the service judges it.
 function sift(found) {
   const files = found.filter(({ file }) => !HIDDEN.test(file.name) && !NO_PICTURE.test(file.name));
-  return { files, leftOut: found.filter(({ file }) => !HIDDEN.test(file.name)).length - files.length };
+  return { files, leftOut: found.filter(({ file }) => !HIDDEN.test(file.name) && !PACKED.test(file.name)).length - files.length };
+}
+
+// Archives are told apart: nothing in them is read here.
+function unpacked({ files, leftOut = 0 }, all = files) {
+  return {
+    files: files.filter(({ file }) => !PACKED.test(file.name)), leftOut,
+    packed: all.filter(({ file }) => PACKED.test(file.name)).length,
+  };
 }
 
 const byPath = (a, b) => a.path.localeCompare(b.path, undefined, { numeric: true });
@@ -36,16 +46,16 @@ async function dropped(transfer) {
     else if (file) named.push({ file, path: file.name });
   }
   const sifted = sift(found);
-  return { files: [...named, ...sifted.files.sort(byPath)], leftOut: sifted.leftOut };
+  return unpacked({ files: [...named, ...sifted.files.sort(byPath)], leftOut: sifted.leftOut }, [...named, ...found]);
 }
 
-// `come({files, leftOut})` is called with `files` as `{file, path}`; `pick(kind)` opens the browser's dialogue.
+// `come({files, leftOut, packed})` is called with `files` as `{file, path}`; `pick(kind)` opens the browser's dialogue.
 export function taking(come) {
   const inputs = { files: byId("files"), folder: byId("folder") };
   for (const [kind, input] of Object.entries(inputs)) {
     input.addEventListener("change", () => {
       const found = [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
-      if (found.length) come(kind === "folder" ? { ...sift(found.sort(byPath)) } : { files: found, leftOut: 0 });
+      if (found.length) come(unpacked(kind === "folder" ? sift(found.sort(byPath)) : { files: found }, found));
       input.value = "";
     });
   }
@@ -76,6 +86,6 @@ export function taking(come) {
   });
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])].map((file) => ({ file, path: file.name }));
-    if (files.length) come({ files, leftOut: 0 });
+    if (files.length) come(unpacked({ files }));
   });
 }

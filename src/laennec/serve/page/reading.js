@@ -74,12 +74,12 @@ export class Readings {
       const result = await this.service.predict(item.file, { model: model.name, layers, began, first });
       const { layers: come } = result;
       delete result.layers;
-      Object.assign(answer, { state: "done", result, layers: answer.whole && come?.picture ? come : null });
+      Object.assign(answer, { state: "done", result, at: new Date(), layers: answer.whole && come?.picture ? come : null });
       if (answer.layers) this.keep(answer);
       if (!item.thumb && come?.picture) item.thumb = await thumbnail(come.picture).catch(() => null);
     } catch (error) {
       if (!error.code) throw error;
-      if (answer.state !== "done") Object.assign(answer, error.code === "stopped" ? { state: "stopped" } : { state: "refused", error });
+      if (answer.state !== "done") Object.assign(answer, error.code === "stopped" ? { state: "stopped" } : { state: "refused", error, at: new Date() });
       if (answer.state === "refused" && !NOT_SHOWN.has(error.code)) await this.look(item);
     } finally {
       answer.asked = false;

@@ -4,9 +4,9 @@ const BUSY = new Set([429, 503]);
 const TRIES = { busy: 20, gone: 5 };
 
 export class Refusal extends Error {
-  constructor(status, error) {
+  constructor(status, error, request = "") {
     super(error.message || "");
-    Object.assign(this, { status, code: error.code || "fault", hint: error.hint || "" });
+    Object.assign(this, { status, code: error.code || "fault", hint: error.hint || "", request });
   }
 }
 
@@ -19,7 +19,7 @@ function patience(answer, tries) {
 async function failed(answer) {
   try {
     const told = await answer.json();
-    return new Refusal(answer.status, told.error ?? {});
+    return new Refusal(answer.status, told.error ?? {}, told.request_id ?? "");
   } catch {
     return new Refusal(answer.status, { code: answer.status === 401 ? "no_key" : "fault" });
   }

@@ -1,6 +1,6 @@
 // The page's voice: sentences and numbers in one language at a time.
 import { WORDS } from "./words.js";
-import { DOUBTS, REFUSALS } from "./refusals.js";
+import { DOUBTS, PLAIN, REFUSALS } from "./refusals.js";
 
 export const LANGUAGES = ["en", "fr"];
 let spoken = "en";
@@ -44,10 +44,12 @@ export function percent(value, digits = 1) {
   return said(value);
 }
 
-// A calibrated score is a probability and told in percent; any other is a number from 0 to 1.
-export function scored(model, value, digits = 1) {
-  return model.calibrated ? percent(value, digits) : number(value, digits + 2);
+// A calibrated score is a probability and told in percent, finer near its ends; any other is a number from 0 to 1.
+export function scored(model, value) {
+  return model.calibrated ? percent(value, value > 0.99 || value < 0.01 ? 2 : 1) : number(value, 3);
 }
+
+export const dated = (date) => new Intl.DateTimeFormat(spoken, { dateStyle: "long", timeStyle: "short" }).format(date);
 
 export function lasting(seconds) {
   const said = (value, unit) => new Intl.NumberFormat(spoken, { style: "unit", unit, unitDisplay: "short" }).format(value);
@@ -63,8 +65,17 @@ export const ruleName = (rule) => (WORDS[`point.${rule}`] ? t(`point.${rule}`) :
 // The reason and the remedy of a refusal; the service's own words where the code is not known here.
 export function refusal(error) {
   const known = REFUSALS[error.code];
-  if (!known) return { why: error.message || error.code, mend: error.hint || "" };
-  return { why: set(known[0][turn()]), mend: filled(set(known[1][turn()]), { hint: error.hint ?? "" }) };
+  if (!known) return { why: error.message || error.code, mend: error.hint || "", short: error.message || error.code };
+  const said = (error.message ?? "").split(": ").slice(1).join(": ");
+  const values = { hint: error.hint ?? "", why: doubt(said && said !== error.code ? said : (PLAIN[error.code] ?? "")) };
+  const [why, mend, short] = [known[0], known[1], known[2] ?? known[0]].map((both) => filled(set(both[turn()]), values));
+  return { why, mend, short };
 }
 
-export const doubt = (said) => (spoken === "fr" ? (DOUBTS[said] ?? said) : said);
+// The service's own words of a doubtful picture, in French where they are known.
+export function doubt(said) {
+  if (spoken !== "fr") return said;
+  const lateral = /^a lateral view, by its (?:its )?(.+)$/.exec(said);
+  if (lateral) return lateral[1] === "header" ? "un profil, d’après l’en-tête" : `un profil, d’après ${lateral[1]}`;
+  return DOUBTS[said] ?? said;
+}

@@ -52,19 +52,20 @@ export function tools(host, view, changed) {
     );
     input.setAttribute("aria-label", t(`tool.opacity.${name}`));
     input.title = t(`tool.opacity.${name}`);
+    const shade = el("span", { class: "shade", "aria-hidden": "true" }, t(`tool.shade.${name}`));
     const swatches = name === "lungs" ? ["right", "left"] : ["heat"];
     const none = el("span", { class: "none" }, t(`tool.none.${name}`));
     const root = el(
       "div", { class: "layer" },
       el("label", { class: "layer-name" }, box, ...swatches.map((s) => el("i", { class: `swatch ${s}` })), t(`tool.${name}`)),
-      input, none,
+      shade, input, none,
     );
     const refresh = (has) => {
       const missing = has[name] === false;
       box.checked = layer.on && !missing;
       box.disabled = missing;
       input.disabled = missing || !layer.on;
-      input.hidden = missing;
+      input.hidden = shade.hidden = missing;
       none.hidden = !missing;
       root.classList.toggle("missing", missing);
       update();

@@ -3,10 +3,10 @@ export const LAYERS = ["map", "lungs"]; // from the lowest to the uppermost
 export const FULL = 256; // grey levels, and the window that shows each as it is
 const ZOOM = [0.5, 12];
 
-// What is seen of a picture: `x` and `y` are the shift in shares of the pane, `width` and `level` the window in greys.
+// `opacity` of the lungs is that of the colour within their outlines, which always stand. What is seen of a picture: `x` and `y` are the shift in shares of the pane, `width` and `level` the window in greys.
 export const newView = () => ({
   zoom: 1, x: 0, y: 0, width: FULL, level: FULL / 2, inverted: false, drag: "move",
-  layers: { lungs: { on: true, opacity: 1 }, map: { on: false, opacity: 0.7 } },
+  layers: { lungs: { on: true, opacity: 0 }, map: { on: false, opacity: 0.5 } },
 });
 
 export function reset(view) {

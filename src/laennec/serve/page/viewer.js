@@ -1,10 +1,11 @@
 // One radiograph on a canvas with its layers. Panes that share a view move, zoom and window together.
 import { el } from "./dom.js";
 import { steer } from "./gestures.js";
-import { number, t } from "./speech.js";
+import { number, percent, t } from "./speech.js";
 import { FULL, LAYERS } from "./view.js";
 
 const LARGEST = 2048; // pixels of the longer side; the service gives less, a refused file may have more
+const FILLED = 40; // opacity, of 255, that the colour within an outline stays below and its lines exceed
 const MARGIN = 0.97; // share of the pane that a fitted picture fills
 
 async function drawable(source) {
@@ -13,6 +14,20 @@ async function drawable(source) {
   picture.src = source;
   await picture.decode();
   return picture;
+}
+
+// The lines of an outlined layer without the colour they enclose.
+function lines(picture) {
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width: picture.naturalWidth, height: picture.naturalHeight });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(picture, 0, 0);
+  const image = context.getImageData(0, 0, canvas.width, canvas.height);
+  for (let at = 3; at < image.data.length; at += 4) {
+    image.data[at] = Math.max(0, ((image.data[at] - FILLED) * 255) / (255 - FILLED));
+  }
+  context.putImageData(image, 0, 0);
+  return canvas;
 }
 
 export class Pane {
@@ -30,6 +45,7 @@ export class Pane {
     );
     this.root = el("div", { class: "pane" }, this.head, this.port);
     this.images = {};
+    this.told = { drawnBy: "", heat: "", pixels: 0 }; // of the answer shown; `pixels` on the longer side of its file
     this.shown = document.createElement("canvas");
     steer(this.port, view, changed);
     this.watch = new ResizeObserver(() => this.draw());
@@ -56,6 +72,7 @@ export class Pane {
       message = t("view.not_shown");
     }
     if (this.turn !== turn) return false;
+    this.outline = images.lungs ? lines(images.lungs) : null;
     Object.assign(this, { images, layers, windowed: "" });
     this.message.textContent = message;
     if (images.picture) this.keepGreys(images.picture);
@@ -112,10 +129,17 @@ export class Pane {
     const top = (0.5 + this.view.y) * height * dense - down / 2;
     this.paint(context, left, top, across, down);
     this.state.replaceChildren(
-      el("span", {}, `${number(this.view.zoom * 100)} %`),
+      el("span", {}, this.zoomTold(Math.max(across, down), picture)),
       el("span", {}, t("view.window", { width: number(this.view.width), level: number(this.view.level) })),
     );
     this.describe();
+  }
+
+  // Pixels of the screen on one of the file.
+  zoomTold(longest, picture) {
+    const share = percent(longest / (this.told.pixels || Math.max(picture.naturalWidth, picture.naturalHeight)), 0);
+    const { zoom, x, y } = this.view;
+    return zoom === 1 && x === 0 && y === 0 ? t("view.fitted", { share }) : share;
   }
 
   paint(context, left, top, across, down) {
@@ -125,7 +149,9 @@ export class Pane {
       const { on, opacity } = this.view.layers[name];
       if (!on || !this.images[name]) continue;
       context.globalAlpha = opacity;
-      context.drawImage(this.images[name], left, top, across, down);
+      if (opacity > 0) context.drawImage(this.images[name], left, top, across, down);
+      context.globalAlpha = 1;
+      if (name === "lungs") context.drawImage(this.outline, left, top, across, down);
     }
     context.globalAlpha = 1;
   }
@@ -137,10 +163,10 @@ export class Pane {
     this.canvas.setAttribute("aria-label", t("view.alt", { width: number(width), height: number(height), layers }));
     const swatch = (name, said) => el("span", {}, el("i", { class: `swatch ${name}` }), said);
     const parts = [];
-    if (on("lungs")) parts.push(el("p", {}, swatch("right", t("legend.right")), swatch("left", t("legend.left"))));
+    if (on("lungs")) parts.push(el("p", {}, swatch("right", t("legend.right")), swatch("left", t("legend.left")), this.told.drawnBy));
     if (on("map")) {
       const ramp = el("span", { class: "ramp" }, t("legend.less"), el("i", { class: "swatch heat" }), t("legend.more"));
-      parts.push(el("p", {}, ramp), el("p", { class: "caveat" }, t("legend.heat")));
+      parts.push(el("p", {}, ramp), el("p", { class: "caveat" }, this.told.heat));
     }
     this.legend.replaceChildren(...parts);
   }

@@ -4,7 +4,7 @@ import { TIERS, tier } from "./decide.js";
 import { byId, el, icon } from "./dom.js";
 import { refusal, scored, t } from "./speech.js";
 
-const GROUP = { first: "group.first", rest: "group.rest", outlined: "group.outlined", waiting: "group.waiting", refused: "group.refused" };
+const GROUP = { review: "group.review", positive: "group.positive", rest: "group.rest", outlined: "group.outlined", waiting: "group.waiting", refused: "group.refused" };
 
 // Every item with its answer, decision and group, the most urgent first.
 export function ordered(items, model, choice) {
@@ -79,7 +79,7 @@ export class Worklist {
 
   words(state, decision, answer) {
     if (decision) return t(`row.${verdictOf(decision)}`);
-    if (state === "refused") return refusal(answer.error).why;
+    if (state === "refused") return refusal(answer.error).short;
     return t(`row.${state}`);
   }
 
