@@ -17,6 +17,10 @@ from typing import Any, TextIO
 from laennec.errors import UsageError
 
 AUDIT, SECRET, LOCK = "audit.jsonl", "secret", "lock"
+_SAID = {
+    "serving": "serving at {url}, until you press Ctrl+C. Research use only. Not a medical device.",
+    "cannot_serve": "error: {message}\nhint:  {hint}",
+}
 _lock = threading.Lock()
 
 
@@ -26,12 +30,15 @@ def now() -> str:
 
 
 def log(event: str, stream: TextIO | None = None, **facts: Any) -> None:
-    """Write one line to stderr; what is None is left out."""
+    """Write one line to stderr; what is None is left out. At a terminal, starting and not starting are told in words."""
+    out = stream or sys.stderr
     line = json.dumps({"time": now(), "event": event} | {k: v for k, v in facts.items() if v is not None})
+    if event in _SAID and out.isatty():  # somebody sits there
+        line = _SAID[event].format(**facts)
     with _lock:
         try:
-            (stream or sys.stderr).write(line + "\n")
-            (stream or sys.stderr).flush()
+            out.write(line + "\n")
+            out.flush()
         except (OSError, ValueError):  # nobody reads any more; the service goes on
             return
 
