@@ -444,13 +444,11 @@ def test_a_failing_model_keeps_the_radiograph(
     def broken(*_: Any) -> Any:
         raise LaennecError("answers NaN for HOPPER^GRACE")
 
-    monkeypatch.setattr(PREDICTOR, "answers", broken)
-    with receiver(Folder(tmp_path / "out"), tmp_path / "spool") as port:
+    with monkeypatch.context() as patched, receiver(Folder(tmp_path / "out"), tmp_path / "spool") as port:
+        patched.setattr(PREDICTOR, "answers", broken)
         assert store(port, [radiograph(1)]) == [0]
         until(lambda: '"fault"' in capfd.readouterr().err)
     assert len(list((tmp_path / "spool" / "incoming").iterdir())) == 1
-    monkeypatch.undo()
-    monkeypatch.setattr("laennec.receiving.answering.Maker", Making)
     with receiver(Folder(tmp_path / "out"), tmp_path / "spool"):
         until(lambda: len(list((tmp_path / "out").glob("*.dcm"))) == 2)
 

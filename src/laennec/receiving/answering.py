@@ -327,8 +327,8 @@ class Desk:
                 self.log("waiting", undelivered=left, again_in=wait)
                 self._stop.wait(wait)
             else:
-                with self.spool.arrived:
-                    if not self._no_more.is_set() and not left:
+                with self.spool.arrived, suppress(OSError):
+                    if not self._no_more.is_set() and not self.spool.parcels():
                         self.spool.arrived.wait(1.0)
 
     def _round(self) -> bool:

@@ -30,7 +30,7 @@ def now() -> str:
 
 
 def log(event: str, stream: TextIO | None = None, **facts: Any) -> None:
-    """Write one line to stderr; what is None is left out. At a terminal, starting and not starting are told in words."""
+    """Write one line to stderr; what is None is left out. At a terminal the start is told in words."""
     out = stream or sys.stderr
     line = json.dumps({"time": now(), "event": event} | {k: v for k, v in facts.items() if v is not None})
     if event in _SAID and out.isatty():  # somebody sits there
