@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from socketserver import ThreadingMixIn
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from types import SimpleNamespace
 from typing import Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -25,6 +25,7 @@ from laennec.deidentifying import deidentify
 from laennec.nodes import instance_uid
 from laennec.preprocess import Preprocess
 from laennec.receiving.making import Made
+from laennec.results import Prediction
 
 SECRETS = ("HOPPER^GRACE", "PID-77120", "19061209", "ACC-4711", "General Hospital", "DrStrange")
 DX, CT, SR, SC = (
@@ -75,8 +76,10 @@ def answer_to(data: bytes, kind: str) -> bytes:
 PREDICTOR: Any = SimpleNamespace(
     point=SimpleNamespace(rule="balanced"),
     gate="off",
-    answers=lambda *_: [SimpleNamespace(positive=True, refer=False)],
-    bundle=SimpleNamespace(digest="d" * 64, card=SimpleNamespace(preprocess=Preprocess(size=32))),
+    answers=lambda *_: [
+        Prediction(id="", positive=True, refer=False, bundle_digest="d" * 64, image={}, milliseconds=1.0)
+    ],
+    bundle=SimpleNamespace(path=Path(), digest="d" * 64, card=SimpleNamespace(preprocess=Preprocess(size=32))),
 )
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 import laennec as ln
 from conftest import ROOT, data_folder
 from laennec import conformal, decisions, phantom
+from laennec.images import standing
 from laennec.labels import LabelSet
 from laennec.phantom.write import write_dicom
 from laennec.trust import Abstention
@@ -210,7 +211,8 @@ def test_a_radiograph_is_dropped_and_answered(visit: Visit, files: Files, servic
     seen.drop(files.first)
     post = seen.page.request.post(f"{service}/predict?model=tiny", data=files.first.read_bytes())
     told = post.json()
-    assert seen.text(".verdict .words") == f"sick: {'positive' if told['positive'] else 'negative'}"
+    review = ", to be reviewed" if told["refer"] else ""
+    assert seen.text(".verdict .words") == f"sick: {'positive' if told['positive'] else 'negative'}{review}"
     assert f"{told['score']:.3f}" in seen.text(".scale") and f"{told['threshold']:.3f}" in seen.text(".scale")
     # what is heard is what is read
     assert seen.text(".verdict .words") in seen.page.locator("#live").inner_text()
@@ -220,6 +222,9 @@ def test_a_radiograph_is_dropped_and_answered(visit: Visit, files: Files, servic
 
     # layers are switched and weighted; without them the picture is grey
     page = seen.page
+    lines = lit(seen)
+    page.fill("#slide-opacity-lungs", "100")
+    assert lines <= lit(seen), "the lungs are tinted at first"
     page.uncheck("#show-lungs")
     assert lit(seen) == 0
     page.check("#show-map")
@@ -238,13 +243,13 @@ def test_a_radiograph_is_dropped_and_answered(visit: Visit, files: Files, servic
     box = port.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.wheel(0, -400)
-    playwright.expect(page.locator(".top-right")).not_to_contain_text("100 %")
+    playwright.expect(page.locator(".top-right")).not_to_contain_text("Fit")
     page.mouse.down(button="right")
     page.mouse.move(box["x"] + 40, box["y"] + 40, steps=3)
     page.mouse.up(button="right")
     playwright.expect(page.locator(".top-right")).not_to_contain_text("W 256")
     port.dblclick()
-    playwright.expect(page.locator(".top-right")).to_contain_text("100 %")
+    playwright.expect(page.locator(".top-right")).to_contain_text("Fit")
 
 
 def test_the_threshold_moves_the_decision_on_the_page_alone(visit: Visit, files: Files) -> None:
@@ -253,11 +258,15 @@ def test_the_threshold_moves_the_decision_on_the_page_alone(visit: Visit, files:
     page = seen.page
     asked = len(seen.asked)
     page.fill("input.threshold", "0")
-    assert seen.text(".verdict .words") == "sick: positive" and "moved by hand" in seen.text(".verdict")
+    assert seen.text(".verdict .words").startswith("sick: positive") and "moved by hand" in seen.text(".verdict")
+    playwright.expect(page.locator("#live")).to_contain_text("sick: positive")
     assert "departs from the frozen point" in seen.text(".point-figures")
     assert "positive" in page.locator("input.threshold").get_attribute("aria-valuetext")
     page.fill("input.threshold", "1")
-    assert seen.text(".verdict .words") == "sick: negative"
+    assert seen.text(".verdict .words").startswith("sick: negative")
+    playwright.expect(page.locator("#live")).to_contain_text(
+        "below the threshold of 1.000. The threshold was moved by hand."
+    )
     playwright.expect(page.locator(".row-verdict").first).to_contain_text("negative")
     page.locator(".point button").click()
     assert "by hand" not in seen.text(".verdict") and page.locator(".pill input:checked").count() == 1
@@ -310,6 +319,7 @@ def test_a_worklist_stands_by_urgency(visit: Visit, files: Files, tmp_path: Path
     assert "cut.jpeg" in last and "damaged" in last
     rows.last.click()
     assert "Not read" in seen.text(".verdict") and "Export it again" in seen.text("#answer")
+    assert page.get_by_role("button", name="Try again").count() == 0, "the same file would be judged the same"
 
     with page.expect_download() as come:
         page.get_by_role("button", name="Worklist (CSV)").click()
@@ -317,9 +327,14 @@ def test_a_worklist_stands_by_urgency(visit: Visit, files: Files, tmp_path: Path
     table = list(csv.DictReader(io.StringIO(text)))
     assert [row["rank"] for row in table] == list("123456") and table[-1]["code"] == "corrupt_image"
     assert {row["file"] for row in table} >= {"'=1+1.png", "cut.jpeg"} and "Research use only" in table[0]["notice"]
-    urgent = [row for row in table if row["decision"] == "positive" or row["refer"] == "yes"]
-    assert table[: len(urgent)] == urgent
-    assert [float(row["score"]) for row in urgent] == sorted((float(row["score"]) for row in urgent), reverse=True)
+    read = table[:-1]
+    urgency = [(row["refer"] == "yes", row["decision"] == "positive", float(row["score"])) for row in read]
+    assert [refer for refer, _, _ in urgency] == sorted((refer for refer, _, _ in urgency), reverse=True)
+    for referred in (True, False):
+        scores = [score for refer, _, score in urgency if refer is referred]
+        assert scores == sorted(scores, reverse=True)
+    assert {row["calibrated"] for row in read} == {"no"} and table[-1]["calibrated"] == ""
+    assert all(len(row["request_id"]) == 32 and re.match(r"\d{4}-\d\d-\d\dT", row["time"]) for row in table)
 
     rows.first.click()
     with page.expect_download() as come:
@@ -379,6 +394,121 @@ def test_a_busy_service_is_asked_again(visit: Visit, files: Files) -> None:
     seen.said = [line for line in seen.said if "503" not in line]
 
 
+def altered(address: str, change: Callable[[Any], Any], status: int = 200) -> Callable[[Any], None]:
+    """What the service answers at an address, changed on its way to the page."""
+
+    def answer(route: Any) -> None:
+        response = route.fetch()
+        told = change(response.json())
+        route.fulfill(status=status if "error" in told else response.status, json=told)
+
+    return lambda page: page.route(address, answer)
+
+
+def test_what_a_person_should_decide_stands_first(visit: Visit, files: Files) -> None:
+    """The referral before the verdict, strangeness and heat in words, who drew the lungs, and the data's own notes."""
+    area = {"share": 0.2, "square_centimetres": None}
+    doubts = {
+        "refer": True, "refer_because": ["unlike"], "strangeness": 1.02, "doubt": "", "lungs_by": "model",
+        "map_inside_lungs": 0.3, "lungs": {"share": 0.4, "right": area, "left": area, "doubt": ""},
+    }  # fmt: skip
+
+    def known(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        points = models[0]["operating_points"]
+        points["rule_out"] = points["balanced"] | {"sensitivity": 0.5}
+        points["balanced"]["sensitivity"] = 0.6
+        models[0] |= {"calibrated": True, "novelty_level": 0.99}
+        models[0]["trained_on"] |= {"notes": ["The <b>labels</b> are one reader’s."]}
+        return models
+
+    def before(page: Any) -> None:
+        altered("**/models", known)(page)
+        altered("**/predict*", lambda told: told | doubts | {"score": 0.99934})(page)
+
+    seen = visit(before)
+    assert "Notes on these data:" in seen.text("#model-card")
+    seen.drop(files.first)
+    page = seen.page
+    boxes = page.locator(".reading > .refer, .reading > .verdict")
+    assert boxes.first.get_attribute("class") == "refer"
+    sizes = [
+        box.evaluate("node => parseFloat(getComputedStyle(node).fontSize)") for box in boxes.locator(".words").all()
+    ]
+    assert sizes[0] > sizes[1] and "positive, to be reviewed" in seen.text(".verdict .words")
+    assert "than 99% of the validation pictures do (1.02; limit 1)" in seen.text(".refer")
+    assert "99.93%" in seen.text(".scale") and "Move the threshold (all pictures)" in seen.text(".scale")
+    assert "Mostly outside the lungs (30% inside): distrust this answer." in seen.text(".reading > .warned")
+    assert "the heart shadow is counted in" in seen.text(".lungs")
+    assert "The <b>labels</b> are one reader’s." in seen.text(".facts .notes")
+    assert "more" not in seen.text(".point-figures")
+    page.locator("input[value=rule_out]").check()
+    assert "On this model this point misses more than Balanced." in seen.text(".point-figures")
+    page.check("#show-map")
+    assert "Mostly outside" in seen.text(".bottom-left") and "1 positive (1 to review)" in seen.text("#tally")
+
+    # on paper: when, by what, all details, no button; in French the words of the same
+    page.click("#language")
+    page.emulate_media(media="print")
+    playwright.expect(page.locator("#paper-line")).to_contain_text(re.compile("tiny · empreinte [0-9a-f]{12} · seuil"))
+    assert page.locator(".facts details dl").is_visible() and not page.locator("button:visible").count()
+    assert "positif, à revoir" in seen.text(".verdict .words") and "en manque plus que le seuil «" in seen.text(".point-figures")
+    page.emulate_media(media="screen")
+    playwright.expect(page.locator(".facts details dl")).not_to_be_visible()
+    assert not page.locator("#paper-line").is_visible()
+
+
+def test_a_refusal_asks_for_no_other_exposure(visit: Visit, files: Files) -> None:
+    """The gate's words as they are, translated where they are known, and no second try at what cannot change."""
+    message = "this is no chest radiograph: the greys are not those of a chest"
+    error = {"error": {"code": "not_chest", "message": message, "hint": ""}, "request_id": "0" * 32}
+    seen = visit(altered("**/predict*", lambda told: error, 422))
+    seen.drop(files.first, files.broken)
+    page = seen.page
+    assert (
+        "Not recognised as a frontal chest radiograph: the greys are not those of a chest. Not read; "
+        "this says nothing about the patient." in seen.text(".verdict")
+    )
+    assert seen.text(".mend") == "Choose a file with a frontal chest radiograph."
+    assert page.get_by_role("button", name="Try again").count() == 0
+    page.click("#language")
+    assert ": les gris ne sont pas ceux d’un thorax. Non lue" in seen.text(".verdict").replace("\u00a0:", ":")
+    assert "un thorax de face" in seen.text(".mend")
+    with page.expect_download() as come:
+        page.get_by_role("button", name="Liste (CSV)").click()
+    table = list(csv.reader(io.StringIO(Path(come.value.path()).read_text(encoding="utf-8-sig")), delimiter=";"))
+    assert {len(row) for row in table} == {len(table[0])} and table[1][table[0].index("request_id")] == "0" * 32
+    assert seen.module("decide.js", "return m.table([[0.5, 'a;b', '=1', null]], ',')") == '0,5;"a;b";\'=1;\r\n'
+    page.emulate_media(media="print")
+    playwright.expect(page.locator("#paper-list tbody tr")).to_have_count(2)
+    page.emulate_media(media="screen")
+    words = seen.module("refusals.js", "return JSON.stringify(m.REFUSALS)")
+    assert not re.search(r"\bTake\b|\bPrenez\b", words)
+
+
+def test_the_gates_reasons_are_known_in_french(visit: Visit) -> None:
+    known = visit().module("refusals.js", "return m.DOUBTS")
+    said = [(change[1].en, change[1].fr) for change in standing._CHANGES] + list(standing._REASONS.items())
+    assert len(said) >= 7 and {english: known.get(english) for english, _ in said} == dict(said)
+
+
+def test_an_archive_is_to_be_unpacked_first(visit: Visit, files: Files, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as made:
+        made.write(files.first, "one.png")
+    seen = visit()
+    seen.page.set_input_files("#files", tmp_path / "many.zip")
+    playwright.expect(seen.page.locator("#status")).to_contain_text("unpack it first")
+    assert seen.page.locator("#drop").is_visible()
+    seen.drop(files.first, tmp_path / "many.zip")
+    assert seen.page.locator("#rows [role=option]").count() == 1 and "unpack" in seen.text("#status")
+
+
+def test_how_to_read_it_is_told(visit: Visit) -> None:
+    seen = visit()
+    seen.page.click("#help")
+    assert seen.page.locator("#keys .how li").count() == 6 and "research" in seen.text("#keys .how")
+    assert seen.page.locator("#keys kbd").count() > 10
+
+
 def names_missing(tree: str) -> list[str]:
     """Controls of an accessibility tree that have no name."""
     kinds = (
@@ -407,6 +537,12 @@ def test_the_keyboard_alone_is_enough(visit: Visit, files: Files) -> None:
     playwright.expect(page.locator("[aria-selected=true]")).to_contain_text("cut.jpeg")
     page.keyboard.press("Home")
     page.keyboard.press("ArrowDown")
+
+    def share() -> int:
+        found = re.search(r"(\d+)\s?%", seen.text(".top-right"))
+        assert found is not None
+        return int(found[1])
+
     chosen = page.locator("#rows").get_attribute("aria-activedescendant")
     assert page.locator(f"#{chosen}").get_attribute("aria-selected") == "true"
     page.locator(".verdict.positive, .verdict.negative").first.wait_for()
@@ -416,12 +552,14 @@ def test_the_keyboard_alone_is_enough(visit: Visit, files: Files) -> None:
     page.keyboard.press("Tab")
     while page.locator(":focus").get_attribute("role") != "application":
         page.keyboard.press("Tab")
+    fitted = share()
+    assert "Fit" in seen.text(".top-right")
     for key in ("+", "ArrowLeft", "i", "h", "Shift+ArrowRight"):
         page.keyboard.press(key)
-    assert "125 %" in seen.text(".top-right") and "W 264" in seen.text(".top-right")
+    assert share() == pytest.approx(1.25 * fitted, abs=1) and "W 264" in seen.text(".top-right")
     assert page.locator("#show-map").is_checked()
     page.keyboard.press("r")
-    assert "100 %" in seen.text(".top-right")
+    assert "Fit" in seen.text(".top-right") and share() == fitted
     while "threshold" not in (page.locator(":focus").get_attribute("class") or ""):
         page.keyboard.press("Tab")
     outline = page.locator(":focus").evaluate("node => node.matches(':focus-visible')")
@@ -475,7 +613,10 @@ def test_words_are_whole_in_both_languages(visit: Visit) -> None:
         assert key in words or f"{key}.one" in words, f"no words for '{key}'"
     documented = re.search(r"\| 422 \|([^\n]*)\|", (ROOT / "docs" / "serving.md").read_text())
     assert documented is not None
-    assert set(re.findall(r"`(\w+)`", documented[1])) - {"corrupt_archive"} <= set(refusals)
+    codes = set(re.findall(r"`(\w+)`", documented[1])) - {"corrupt_archive"}
+    assert codes | {"stalled", "no_space"} <= set(refusals)
+    final, passing = seen.module("refusals.js", "return [[...m.FINAL], [...m.PASSING]]")
+    assert codes - {"timeout", "decoder_died"} <= set(final) and not set(final) & set(passing)
 
 
 def channels(colour: str) -> tuple[float, float, float]:

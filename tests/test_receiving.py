@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
+import os
 import random
 import signal
 import socket
@@ -19,6 +21,7 @@ from typing import Any
 
 import pydicom
 import pytest
+from dicomweb_client import DICOMwebClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,15 +55,18 @@ from laennec.nodes import (
     stow,
     token_of,
 )
+from laennec.predictor import Predictor
 from laennec.receiving import Door, listen, watch
 from laennec.receiving.kinds import look
-from laennec.receiving.making import Maker, MakerFault
+from laennec.receiving.making import Maker
 from laennec.receiving.spool import Spool
 
 HERE = Path(__file__).parent
 
 
 DECODING = {"test_a_radiograph_is_answered_once_into_its_study", "test_what_cannot_be_read_is_refused_in_one_line"}
+
+MAKING = {"test_headers_are_parsed_elsewhere"}
 
 
 class NoDecoders(contextlib.nullcontext[Any]):
@@ -73,13 +79,13 @@ class NoDecoders(contextlib.nullcontext[Any]):
         assert Path(files[0]).is_file()
 
     def answer(self) -> Answer:
-        return Answer(0, 0.0)
+        return Answer(0, 0.0, done={})
 
 
 @pytest.fixture(autouse=True)
 def stand_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the model; decoding is tried by the tests that are about it, and by the processes."""
-    if "slow" not in request.keywords:
+    if "slow" not in request.keywords and request.node.name not in MAKING:
         monkeypatch.setattr("laennec.receiving.answering.Maker", Making)
         if request.node.name not in DECODING:
             monkeypatch.setattr("laennec.receiving.answering.Decoders", NoDecoders)
@@ -89,11 +95,11 @@ def stand_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def receiver(to: Any, spool: Path, **more: Any) -> Iterator[int]:
     """A receiver in this process, on a free port; stopped at the end, and what it raised is raised."""
     stop, port, failed = threading.Event(), list[int](), list[BaseException]()
-    door = more.pop("door", Door(port=0))
+    door, predictor = more.pop("door", Door(port=0)), more.pop("predictor", PREDICTOR)
 
     def run() -> None:
         try:
-            listen(PREDICTOR, to, spool, door=door, stop=stop, ready=port.append, backoff=(0.05, 0.1), **more)
+            listen(predictor, to, spool, door=door, stop=stop, ready=port.append, backoff=(0.05, 0.1), **more)
         except BaseException as error:
             failed.append(error)
 
@@ -262,7 +268,19 @@ def test_associations_are_encrypted_and_strangers_kept_out(certificates: Path, t
 # DICOMweb
 
 
-def test_objects_go_to_dicomweb_and_come_from_it(tmp_path: Path) -> None:
+def unable_from(number: int) -> Any:
+    """The client's `store_instances`, which finds the file of that number at fault before anything is sent."""
+    store, calls = DICOMwebClient.store_instances, itertools.count()
+
+    def once(client: Any, datasets: Any) -> Any:
+        if next(calls) >= number:
+            raise ValueError("it cannot be encoded")
+        return store(client, datasets)
+
+    return once
+
+
+def test_objects_go_to_dicomweb_and_come_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = str(radiograph(7).StudyInstanceUID)
     files = [as_file(radiograph(number, study)) for number in range(3)]
     with service("Bearer sesame") as held:
@@ -290,6 +308,13 @@ def test_objects_go_to_dicomweb_and_come_from_it(tmp_path: Path) -> None:
         held.status = "503 Service Unavailable"
         with pytest.raises(Unreachable, match="503"):
             stow(web, files[:1])
+        held.status, unsent = "", radiograph(8)
+        with monkeypatch.context() as patched:  # what was sent before says nothing about what was not
+            for first in ([], files[:1]):
+                statuses = ["" for _ in first]
+                patched.setattr(DICOMwebClient, "store_instances", unable_from(len(first)))
+                assert stow(web, [*first, as_file(unsent)]) == (*statuses, "unreadable")
+                patched.undo()
         with service() as elsewhere:
             held.status, held.location = "307 Temporary Redirect", elsewhere.url + "/studies"
             with pytest.raises(Unreachable):
@@ -453,6 +478,161 @@ def test_a_failing_model_keeps_the_radiograph(
         until(lambda: len(list((tmp_path / "out").glob("*.dcm"))) == 2)
 
 
+# A disk that is full
+
+
+def full_at_first(monkeypatch: pytest.MonkeyPatch, *steps: str, times: int) -> dict[str, int]:
+    """The spool's `steps` fail `times` times each, as on a full disk; what is left of them."""
+    left = dict.fromkeys(steps, times)
+
+    def failing(step: str, real: Any) -> Any:
+        def once(*asked: Any, **more: Any) -> Any:
+            if left[step]:
+                left[step] -= 1
+                raise StorageFull("no space left")
+            return real(*asked, **more)
+
+        return once
+
+    for step in steps:
+        monkeypatch.setattr(Spool, step, failing(step, getattr(Spool, step)))
+    monkeypatch.setattr("laennec.receiving.answering._PAUSE", 0.001)
+    return left
+
+
+@pytest.mark.parametrize("steps", [("tried",), ("forget",), ("pack", "untried"), ("refuse",), ("answered",), ("ours",)])
+def test_a_full_disk_holds_answers_up_and_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], steps: tuple[str, ...]
+) -> None:
+    left = full_at_first(monkeypatch, *steps, times=14)  # more often than processes may end over one radiograph
+    spool = tmp_path / "spool"
+    with receiver(Folder(tmp_path / "out"), spool) as port:
+        assert store(port, [radiograph(2), radiograph(3)]) == [0, 0]
+        (spool / "incoming" / "00000000000000000000-00000000.dcm").write_bytes(b"no DICOM")
+        until(lambda: not list((spool / "incoming").iterdir()) and not list((spool / "outgoing").iterdir()))
+        assert not any(left.values())
+        assert store(port, [radiograph(4)]) == [0]
+        until(lambda: len(list((tmp_path / "out").glob("*.dcm"))) == 6)
+    told = capfd.readouterr().err
+    assert {line["code"] for line in events(told, "fault")} == {"no_space"}
+    assert {line["code"] for line in lines((spool / "refused" / "refused.jsonl").read_text())} == {"unsupported_type"}
+    again = Spool(spool)
+    assert again.waiting() == []
+    again.close()
+
+
+def test_a_line_on_a_refusal_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path)
+    spool.refuse({"code": "blank"})
+    with monkeypatch.context() as patched:
+        write = os.write
+        patched.setattr(os, "write", lambda handle, data: write(handle, data[:5]))
+        with pytest.raises(StorageFull):
+            spool.refuse({"code": "empty"})
+    spool.refuse({"code": "timeout"})
+    spool.close()
+    assert lines((tmp_path / "refused" / "refused.jsonl").read_text()) == [{"code": "blank"}, {"code": "timeout"}]
+
+
+def test_a_full_journal_is_told_as_such_and_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    (pages,) = spool._journal.execute("pragma page_count").fetchone()
+    spool._journal.execute(f"pragma max_page_count = {pages}")
+    with pytest.raises(StorageFull):
+        for number in range(1000):
+            spool.take(spool.hashed(str(number)))
+    assert spool.taken(spool.hashed("0")) and not spool.taken(spool.hashed(str(number)))
+    spool._journal.execute("pragma max_page_count = 1000000")
+    spool.take(spool.hashed(str(number)))
+    spool.close()
+
+
+# Strangers' headers
+
+STRANGERS = """
+import json, os, sys, time
+sys.stdin.readline()
+print('{"ready": true}', flush=True)
+for line in sys.stdin:
+    data = open(json.loads(line)["file"], "rb").read()
+    if b"HANGS" in data:
+        time.sleep(60)
+    if b"DIES" in data:
+        os._exit(9)
+    if b"FAULTS" in data:
+        print('{"fault": "AttributeError"}', flush=True)
+        continue
+    print(json.dumps({"objects": [["report", "1.2.3", len(data)]], "left_out": {}, "bytes": len(data)}), flush=True)
+    sys.stdout.buffer.write(data)
+    sys.stdout.flush()
+"""
+
+
+def test_a_header_that_hangs_or_kills_costs_itself_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("laennec.receiving.making.COMMAND", (sys.executable, "-c", STRANGERS))
+    monkeypatch.setattr("laennec.receiving.answering.Maker", lambda *a, **k: Maker(*a, **k | {"patience": 1.0}))
+    spool = tmp_path / "spool"
+    sent = [radiograph(n, StudyDescription=text) for n, text in enumerate(("HANGS", "DIES", "FAULTS", "is well"))]
+    with receiver(Folder(tmp_path / "out"), spool) as port:
+        assert store(port, sent) == [0] * 4
+        until(lambda: len(list((spool / "incoming").iterdir())) == 1 and list((tmp_path / "out").glob("*.dcm")))
+        began = time.monotonic()
+    assert time.monotonic() - began < 10
+    told = capfd.readouterr().err
+    assert [line["code"] for line in events(told, "refused")] == ["timeout", "decoder_died"]
+    assert [line["code"] for line in events(told, "fault")] == ["AttributeError"]
+    assert [line["verdict"] for line in events(told, "answered")] == ["positive"]
+
+
+def test_a_process_that_does_not_start_ends_the_receiver_and_keeps_the_radiograph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("laennec.receiving.making.COMMAND", (sys.executable, "-c", ""))
+    monkeypatch.setattr("laennec.receiving.answering.Maker", Maker)
+    with (
+        pytest.raises(LaennecError, match="could not be answered"),
+        receiver(Folder(tmp_path / "out"), tmp_path / "spool") as port,
+    ):
+        assert store(port, [radiograph(1)]) == [0]
+        until(lambda: not [one for one in threading.enumerate() if "_answering" in one.name])
+    assert len(list((tmp_path / "spool" / "incoming").iterdir())) == 1
+
+
+def test_headers_are_parsed_elsewhere(
+    tmp_path: Path, trained: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The real processes: what this one would parse or decode by itself fails here."""
+
+    def here(*_: Any, **__: Any) -> Any:
+        raise AssertionError("in the receiver's own process")
+
+    for what in (
+        "joining.header",
+        "images.read",
+        "filing.assemble",
+        "predictor.images.load",
+        "deidentifying.deidentify",
+    ):
+        monkeypatch.setattr(f"laennec.{what}", here)
+    sent, nameless = radiograph(1), radiograph(2)
+    del nameless.SeriesInstanceUID
+    with receiver(
+        Folder(tmp_path / "out"), tmp_path / "spool", predictor=Predictor(trained), keep_refused=True
+    ) as port:
+        assert store(port, [sent, nameless]) == [0, 0]
+        until(lambda: not list((tmp_path / "spool").glob("*ing/*")), 60)
+    told = capfd.readouterr().err
+    made = [pydicom.dcmread(one) for one in (tmp_path / "out").glob("*.dcm")]
+    assert {one.Modality for one in made} >= {"SR", "OT"}
+    assert {str(one.StudyInstanceUID) for one in made} == {str(sent.StudyInstanceUID)}
+    (answered,) = events(told, "answered")
+    assert len(answered["objects"]) == len(made) and set(answered["left_out"]) == {"presentation", "segmentation"}
+    assert [(line["code"], line["kept"]) for line in events(told, "refused")] == [("corrupt_image", True)]
+    holds_nothing_of_the_patient(told)
+
+
 # Killed
 
 RECEIVER = """
@@ -579,6 +759,52 @@ def test_a_folder_is_watched(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     holds_nothing_of_the_patient(told, bytes_under(folder / ".laennec"))
     with pytest.raises(UsageError, match="into the watched folder"):
         watch(folder, PREDICTOR, Folder(folder / "answers"), stop=threading.Event())
+
+
+def test_a_file_that_cannot_be_read_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    for number, name in enumerate(("HOPPER.dcm", "well.dcm")):
+        (folder / name).write_bytes(as_file(radiograph(number)))
+    opened = Path.open
+
+    def denied(path: Path, *how: Any, **more: Any) -> Any:
+        if path.name == "HOPPER.dcm":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *how, **more)
+
+    def look(seconds: float = 10) -> Any:
+        stop = threading.Event()
+        alarm = threading.Timer(seconds, stop.set)
+        alarm.start()
+        try:
+            told = watch(folder, PREDICTOR, Folder(tmp_path / "out"), every=0.02, once=True, stop=stop)
+        finally:
+            alarm.cancel()
+        assert not stop.is_set(), "it never ended"
+        return told
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", denied)
+        assert look().answered == 1
+    told = capfd.readouterr().err
+    assert [line["code"] for line in events(told, "turned_away")] == ["unreadable"]
+    holds_nothing_of_the_patient(told)
+    assert look().answered == 1  # it can be read now
+
+
+def test_a_watched_folder_waits_for_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    (folder / "one.dcm").write_bytes(as_file(radiograph(1)))
+    full_at_first(monkeypatch, "accept", "taken", "take", times=2)
+    told = watch(folder, PREDICTOR, Folder(tmp_path / "out"), every=0.02, once=True, stop=threading.Event())
+    assert (told.answered, told.delivered) == (1, 2)
+    assert [line["code"] for line in events(capfd.readouterr().err, "turned_away")] == ["no_room"] * 4
 
 
 def test_a_file_that_grows_is_left_until_it_settles(tmp_path: Path) -> None:
@@ -777,3 +1003,10 @@ def series_of(client: Any) -> list[str]:
 @pytest.mark.slow
 def test_killed_twenty_times_nothing_is_lost(tmp_path: Path) -> None:
     killed(tmp_path, kills=20)
+
+
+@pytest.mark.parametrize("text", ["PACS@10.0.0.5", "PACS@10.0.0.5:104x", "pacs.example:104"])
+def test_a_mistyped_node_is_no_folder(text: str) -> None:
+    with pytest.raises(UsageError, match=r"no DICOM node|AE title|port"):
+        destination(text)
+    assert isinstance(destination(f"./{text}"), Folder)

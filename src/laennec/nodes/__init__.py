@@ -5,12 +5,16 @@ Nothing here logs; no error quotes a UID, a tag's value or what authorises.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from laennec.errors import UsageError
 from laennec.nodes.association import OURS, Node, Tls, echo, send, valid_title
 from laennec.nodes.folder import Folder, instance_uid
 from laennec.nodes.outcomes import STORED, Destination, Unreachable, discreet
 from laennec.nodes.web import TOKEN, Web, fetch, is_loopback, stow, token_of
+
+_MEANT = re.compile(r"[\w.-]+:\w*")  # a host with a port, most likely
 
 __all__ = [
     "OURS",
@@ -60,4 +64,8 @@ def destination(
         return Web.parse(text, token, ca, plain_http)
     if Node.looks_like(text):
         return Node.parse(text, ours, tls)
+    if not text.startswith((".", "/", "~")) and ("@" in text or _MEANT.fullmatch(text)):
+        raise UsageError(
+            f"'{text}' is no DICOM node", f"write AET@host:port or https://…; a folder of that name is ./{text}"
+        )
     return Folder(Path(text))

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laennec.errors import ImageError, LaennecError, StorageFull
-from laennec.images.decoding import Decoders, shared_rows
+from laennec.images.decoding import Decoders, What, shared_rows
 from laennec.images.standing import REFUSALS
 from laennec.nodes import STORED, Destination, Unreachable
 from laennec.predictor import Predictor
@@ -165,7 +165,8 @@ class Desk:
             StorageFull, OSError: the disk, or the system, refuses for now.
             DecoderMissing, MakerMissing: no process starts.
         """
-        card, what = self.predictor.bundle.card, "image" if self.predictor.gate == "off" else "chest"
+        card = self.predictor.bundle.card
+        what: What = "image" if self.predictor.gate == "off" else "chest"
         with (
             shared_rows(1, card.preprocess.size) as (place, rows),
             Decoders(place, card.preprocess, 1, what=what, notes=True, patience=_PATIENCE, memory=_MEMORY) as decoders,

@@ -1,10 +1,10 @@
 """The process that makes objects for the receiver: ``python -m laennec.receiving.maker``.
 
-It reads lines of JSON from stdin: first ``{"bundle", "digest", "memory"}``, then for each radiograph ``{"file", "kinds",
-"answer", "mask", "map"}``, or ``{"file"}`` alone for one to be de-identified. It writes ``{"ready"}`` once it can be
-asked, then for each a line ``{"bytes", "objects", "left_out"}`` or ``{"bytes", "burned_in"}``, followed by as many
-bytes: the files one after another. What cannot be done is ``{"code", "reason"}``, or ``{"fault"}`` where it is not the
-file's fault.
+It reads lines of JSON from stdin: first ``{"bundle", "digest", "memory"}``, then for each radiograph ``{"file",
+"kinds", "answer", "mask", "map"}``, or ``{"file"}`` alone for one to be de-identified. It writes ``{"ready"}`` once it
+can be asked, then for each a line ``{"bytes", "objects", "left_out"}`` or ``{"bytes", "burned_in"}``, followed by as
+many bytes: the files one after another. What cannot be done is ``{"code", "reason"}``, or ``{"fault"}`` where it is not
+the file's fault.
 """
 
 from __future__ import annotations

@@ -39,8 +39,9 @@ def watch(
     """Answer the radiographs in `folder`, and those that appear in it, until `stop` is set.
 
     A file is taken when it looks the same (size, time of change) twice in a row, `every` seconds apart; hidden files,
-    links and unfinished downloads are left alone, and so is what cannot be read until it changes. Files stay where they are. What was taken is noted by a keyed hash of
-    its content, so that a restart goes on where it stopped and a file renamed is not taken twice.
+    links and unfinished downloads are left alone, and so is what cannot be read until it changes. Files stay
+    where they are. What was taken is noted by a keyed hash of its content, so that a restart goes on where it stopped
+    and a file renamed is not taken twice.
 
     Args:
         folder: searched to the bottom.

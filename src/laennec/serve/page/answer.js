@@ -53,6 +53,11 @@ export function intended(model) {
 export const trainedOn = ({ trained_on: on }) =>
   on && t("about.trained_on", { collection: on.collection, images: number(on.images), patients: number(on.patients) });
 
+const list = (rows) => el("dl", {}, ...rows.flatMap(([key, value]) => {
+  const wide = key === "facts.notes" ? "wide" : "";
+  return [el("dt", { class: wide }, t(key)), el("dd", { class: wide }, value)];
+}));
+
 // What a model was trained on, with the data set's own notes as they stand.
 function training(model) {
   const notes = model.trained_on?.notes ?? [];
@@ -280,7 +285,6 @@ function facts(model, item, { result }) {
     ["facts.time", times ? t("facts.time_value", { total: number(times.total, 1), model: number(times.model, 1) }) : ""],
     ["facts.request", result.request_id],
   ].filter(([, value]) => value);
-  const list = (some) => el("dl", {}, ...some.flatMap(([key, value]) => [el("dt", {}, t(key)), el("dd", {}, value)]));
   const at = rows.findIndex(([key]) => key === "facts.file");
   return el("div", { class: "facts" }, list(rows.slice(0, at)), el("details", {}, el("summary", {}, t("facts.title")), list(rows.slice(at))));
 }
@@ -306,7 +310,7 @@ export function about(model) {
     el("h3", {}, model.name),
     el("p", {}, t(said, { finding: model.classifies ? finding(model) : "" }), "."),
     model.refers ? el("p", {}, t("about.refers"), ".") : "",
-    el("dl", {}, ...rows.flatMap(([key, value]) => [el("dt", {}, t(key)), el("dd", {}, value)])),
+    list(rows),
   );
 }
 

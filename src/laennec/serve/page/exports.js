@@ -87,7 +87,7 @@ export async function pictureBlob(pane, reading) {
   const context = canvas.getContext("2d");
   context.font = font;
   const room = width - 2 * letters;
-  const lines = caption(reading).flatMap((line) => wrapped(context, line, room)).map((line) => [line, font]);
+  const lines = [...caption(reading), ...pane.layersTold].flatMap((line) => wrapped(context, line, room)).map((line) => [line, font]);
   context.font = `bold ${font}`;
   lines.push(...wrapped(context, t("notice"), room).map((line) => [line, `bold ${font}`]));
   const strip = Math.round((lines.length * 1.5 + 1.2) * letters);

@@ -49,7 +49,7 @@ export function scored(model, value) {
   return model.calibrated ? percent(value, value > 0.99 || value < 0.01 ? 2 : 1) : number(value, 3);
 }
 
-export const dated = (date) => new Intl.DateTimeFormat(spoken, { dateStyle: "long", timeStyle: "short" }).format(date);
+export const dated = (date) => new Intl.DateTimeFormat(spoken === "en" ? "en-GB" : spoken, { dateStyle: "long", timeStyle: "short" }).format(date);
 
 export function lasting(seconds) {
   const said = (value, unit) => new Intl.NumberFormat(spoken, { style: "unit", unit, unitDisplay: "short" }).format(value);

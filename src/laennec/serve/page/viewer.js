@@ -156,8 +156,18 @@ export class Pane {
     context.globalAlpha = 1;
   }
 
+  on(name) {
+    return this.view.layers[name].on && Boolean(this.images[name]);
+  }
+
+  // What the layers shown are, for a picture that leaves the page.
+  get layersTold() {
+    const lungs = this.on("lungs") && this.told.drawnBy ? t("caption.lungs", { by: this.told.drawnBy }) : "";
+    return [lungs, this.on("map") ? this.told.heat : ""].filter(Boolean);
+  }
+
   describe() {
-    const on = (name) => this.view.layers[name].on && this.images[name];
+    const on = (name) => this.on(name);
     const layers = LAYERS.toReversed().filter(on).map((name) => t(`view.alt.${name}`)).join("");
     const { width, height } = this.shown;
     this.canvas.setAttribute("aria-label", t("view.alt", { width: number(width), height: number(height), layers }));

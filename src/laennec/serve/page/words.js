@@ -193,12 +193,12 @@ export const WORDS = {
     "À ce seuil, la décision n’est pas l’étiquette dont le modèle est sûr ({possible}).",
   ],
   "refer.unlike_level": [
-    "It differs more from the training pictures than {level} of the validation pictures do ({strangeness}; limit 1).",
-    "Elle diffère plus des images d’entraînement que {level} des images de validation ({strangeness} ; limite 1).",
+    "The picture differs more from the training pictures than {level} of the validation pictures do ({strangeness}; limit 1).",
+    "L’image diffère plus des images d’entraînement que {level} des images de validation ({strangeness} ; limite 1).",
   ],
   "refer.unlike": [
-    "It differs more from the training pictures than is usual ({strangeness}; limit 1).",
-    "Elle diffère des images d’entraînement plus qu’il n’est habituel ({strangeness} ; limite 1).",
+    "The picture differs more from the training pictures than is usual ({strangeness}; limit 1).",
+    "L’image diffère des images d’entraînement plus qu’il n’est habituel ({strangeness} ; limite 1).",
   ],
   "refer.unlike_plain": [
     "The picture is unlike those the model learned from.",
@@ -216,10 +216,10 @@ export const WORDS = {
   "point.balanced.why": ["largest sum of sensitivity and specificity", "plus grande somme de la sensibilité et de la spécificité"],
   "point.rule_out.why": ["misses few: sensitivity of at least 95 %", "en manque peu : sensibilité d’au moins 95 %"],
   "point.rule_in.why": ["few false alarms: specificity of at least 95 %", "peu de fausses alertes : spécificité d’au moins 95 %"],
-  "point.rule_out.worse": [" On this model this point misses more than {point}.", " Avec ce modèle, ce seuil en manque plus que : {point}."],
+  "point.rule_out.worse": [" On this model this point misses more than {point}.", " Avec ce modèle, ce seuil en manque plus que le seuil « {point} »."],
   "point.rule_in.worse": [
     " On this model this point gives more false alarms than {point}.",
-    " Avec ce modèle, ce seuil donne plus de fausses alertes que : {point}.",
+    " Avec ce modèle, ce seuil donne plus de fausses alertes que le seuil « {point} ».",
   ],
   "point.threshold": ["Threshold", "Seuil"],
   "point.slider": ["Move the threshold (all pictures)", "Déplacer le seuil (toutes les images)"],
@@ -263,7 +263,7 @@ export const WORDS = {
   "facts.model": ["Model", "Modèle"],
   "facts.digest": ["Model digest", "Empreinte du modèle"],
   "facts.trained": ["Trained on", "Entraîné sur"],
-  "facts.notes": ["Notes on these data:", "Notes sur ces données (en anglais) :"],
+  "facts.notes": ["Notes on these data:", "Notes sur ces données :"],
   "facts.map": ["Heat map. {told}", "Carte de chaleur. {told}"],
   "facts.intended": ["Meant for", "Destiné à"],
   "facts.labels": ["All labels", "Toutes les étiquettes"],
@@ -287,6 +287,7 @@ export const WORDS = {
   "save.making": ["Being made…", "En préparation…"],
   "save.failed": ["It could not be made: {why}", "Échec : {why}"],
   "caption.point": ["{point} point, threshold {threshold}", "seuil {point}, {threshold}"],
+  "caption.lungs": ["Lungs, right blue and left orange: {by}.", "Poumons, droit en bleu et gauche en orange : {by}."],
   "caption.by_hand": ["threshold moved by hand to {threshold}", "seuil déplacé à la main à {threshold}"],
 
   "paper.digest": ["digest {digest}", "empreinte {digest}"],
