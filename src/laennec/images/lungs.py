@@ -128,6 +128,19 @@ def lungs_of(probabilities: NDArray[np.float32]) -> Lungs:
     return Lungs((left, top, right, bottom), share)
 
 
+def outlined(probabilities: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where probabilities ``float32 [64, 64]`` say lung on a picture of `shape`, without strays and with smooth edges,
+    to be looked at; nowhere where what they say cannot be lungs (`lungs_of`).
+    """
+    if lungs_of(probabilities).doubt:
+        return np.zeros(shape, np.bool_)
+    inside, _ = _without_strays(probabilities > LUNG)
+    kept = np.where(_grown(inside), probabilities, 0).astype(np.float32)
+    fine = Image.fromarray(kept).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+    lung: NDArray[np.bool_] = np.asarray(fine) > LUNG
+    return lung
+
+
 def _without_strays(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
     """Without the components (4-neighbourhood) that are small beside the largest, and how many those kept are."""
     labels, sizes = components(mask)

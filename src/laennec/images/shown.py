@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from laennec.images.framing import lung_plane
+from laennec.images.lungs import outlined, probabilities
 from laennec.images.picture import Done, Limits
 from laennec.images.read import read
 from laennec.images.resize import prepared
@@ -22,7 +22,6 @@ from laennec.preprocess import Preprocess
 LONGEST = 1024  # pixels of the longest side
 LIMITS = Limits(max_bytes=64 * 2**20)  # of what a stranger sends: a file, and a deflated DICOM once inflated
 _SIZES = struct.Struct("<II")
-_WHOLE = Preprocess(size=64, resize="stretch")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +66,7 @@ def view_of(pixels: NDArray[np.float32]) -> View:
         size = max(1, round(columns * scale)), max(1, round(rows * scale))
         pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
     grey = np.rint(np.clip(pixels, 0, 1) * np.float32(255)).astype(np.uint8)
-    return View(grey, lung_plane(pixels, _WHOLE) > 0)
+    return View(grey, outlined(probabilities(pixels), (grey.shape[0], grey.shape[1])))
 
 
 def load_shown(

@@ -163,7 +163,7 @@ export class Pane {
   // What the layers shown are, for a picture that leaves the page.
   get layersTold() {
     const lungs = this.on("lungs") && this.told.drawnBy ? t("caption.lungs", { by: this.told.drawnBy }) : "";
-    return [lungs, this.on("map") ? this.told.heat : ""].filter(Boolean);
+    return [lungs, this.on("map") ? t("facts.map", { told: this.told.heat }) : ""].filter(Boolean);
   }
 
   describe() {
