@@ -504,7 +504,7 @@ def full_at_first(monkeypatch: pytest.MonkeyPatch, *steps: str, times: int) -> d
 def test_a_full_disk_holds_answers_up_and_loses_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], steps: tuple[str, ...]
 ) -> None:
-    left = full_at_first(monkeypatch, *steps, times=14)  # more often than processes may end over one radiograph
+    left = full_at_first(monkeypatch, *steps, times=40)  # more often than processes may end over one radiograph
     spool = tmp_path / "spool"
     with receiver(Folder(tmp_path / "out"), spool) as port:
         assert store(port, [radiograph(2), radiograph(3)]) == [0, 0]

@@ -20,7 +20,7 @@ from laennec.bundle import Bundle, open_bundle
 from laennec.caution import Caution, Told
 from laennec.errors import ImageError, MissingExtra, NotFinite, UsageError
 from laennec.images.decoding import Answer, Decoders, cores, shared_rows
-from laennec.images.standing import REFUSALS
+from laennec.images.standing import refusal
 from laennec.outputs import MAPS, Outputs
 from laennec.results import OperatingPoint, Prediction, Refused
 from laennec.runtime import start
@@ -232,11 +232,7 @@ class Predictor:
 
     def _gated(self, pixels: NDArray[np.uint8], done: images.Done, seconds: float) -> Read:
         """What was read, or its refusal where the gate refuses."""
-        code = str(done.get("chest_code", ""))
-        if self.gate == "refuse" and code:
-            refusal = REFUSALS[code]
-            return ImageError(code, f"{refusal.message}: {done['chest_doubt']}", refusal.hint)
-        return pixels, done, seconds
+        return (refusal(done) if self.gate == "refuse" else None) or (pixels, done, seconds)
 
     def _answer(self, batch: Batch) -> Stretch:
         card, count = self.bundle.card, len(batch.done)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from laennec.errors import ImageError
 from laennec.images import chest
 from laennec.images.lungs import of_levels, squeezed
 from laennec.images.picture import Done
@@ -144,7 +145,7 @@ class Refusal:
     hint: str
 
 
-REFUSALS = {
+_REFUSALS = {
     "not_chest": Refusal("this is no chest radiograph", "leave it out, or ask without the gate"),
     "lateral": Refusal("this is no frontal chest radiograph", "give the frontal view of the same examination"),
     "inverted": Refusal(
@@ -152,6 +153,14 @@ REFUSALS = {
     ),
     "turned": Refusal("this chest radiograph does not stand upright", "turn it upright"),
 }
+
+
+def refusal(done: Done) -> ImageError | None:
+    """Why a picture with these notes of `laennec.images.load` and its gate is not to be answered; None where it is."""
+    code = str(done.get("chest_code", ""))
+    if not code:
+        return None
+    return ImageError(code, f"{_REFUSALS[code].message}: {done['chest_doubt']}", _REFUSALS[code].hint)
 
 
 def upright(away: NDArray[np.float32] | None) -> float:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from laennec.errors import ImageError, LaennecError, StorageFull
 from laennec.images.decoding import Decoders, What, shared_rows
-from laennec.images.standing import REFUSALS
+from laennec.images.standing import refusal
 from laennec.nodes import STORED, Destination, Unreachable
 from laennec.predictor import Predictor
 from laennec.receiving import kinds as kinds_of
@@ -277,9 +277,9 @@ class Desk:
         if read.code:
             raise ImageError(read.code, read.reason)
         done = read.done or {}
-        code = str(done.get("chest_code", ""))
-        if code and self.predictor.gate == "refuse":
-            raise ImageError(code, f"{REFUSALS[code].message}: {done['chest_doubt']}", REFUSALS[code].hint)
+        refused = refusal(done) if self.predictor.gate == "refuse" else None
+        if refused is not None:
+            raise refused
         (answer,) = self.predictor.answers([room.rows[0]], [done], [read.seconds])
         return answer
 

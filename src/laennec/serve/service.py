@@ -15,6 +15,7 @@ from PIL import Image
 from laennec import phantom
 from laennec.errors import ImageError, LaennecError
 from laennec.images.headers import looks_like
+from laennec.images.standing import refusal
 from laennec.results import Prediction
 from laennec.serve.engine import Answered, model_fault
 from laennec.serve.faults import NOTICE, Fault, stopping, too_late
@@ -156,12 +157,10 @@ class Service:
 
     def _gate(self, seen: Seen) -> tuple[str, str]:
         """The doubt in words and its code; both empty for a chest. Raises `ImageError` where the gate refuses."""
-        doubt = str(seen.done.get("chest_doubt", ""))
-        code = str(seen.done.get("chest_code", "") or ("not_chest" if doubt else ""))
-        if code and self.settings.gate == "refuse":
-            what = "this is no chest radiograph" if code == "not_chest" else "this is no upright frontal radiograph"
-            raise ImageError(code, f"{what}: {doubt or code}", "send a frontal chest radiograph as it is hung")
-        return doubt, code
+        refused = refusal(seen.done) if self.settings.gate == "refuse" else None
+        if refused is not None:
+            raise refused
+        return str(seen.done.get("chest_doubt", "")), str(seen.done.get("chest_code", ""))
 
     def _told(self, prediction: Prediction, ask: Ask, doubt: str, code: str) -> dict[str, Any]:
         plain = prediction.model_dump(mode="json", exclude={"id", "milliseconds", "doubt", "doubt_code"})
