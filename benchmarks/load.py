@@ -14,6 +14,7 @@ from verdicts import Told, row, told
 
 CLIENTS = 8
 BELOW, ABOVE = 0.7, 4.0  # times the capacity
+_HARDLY = 0.05
 _STEPS = (1.1, 1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4)
 
 
@@ -44,13 +45,6 @@ def sent(service: Service, payloads: Sequence[Payload], rate: float, seconds: fl
     return talk(service, lambda client: open_loop(client, list(due), payloads, plan.fresh, plan.seed))
 
 
-def unloaded(service: Service, payloads: Sequence[Payload], requests: int) -> Told:
-    """One client that asks one after the other."""
-    talk(service, lambda client: closed_loop(client, 1, payloads, requests=max(5, requests // 10)))
-    ended = talk(service, lambda client: closed_loop(client, 1, payloads, requests=requests))
-    return told(ended, max(1e-9, ended[-1].done - ended[0].due))
-
-
 def saturated(service: Service, payloads: Sequence[Payload], clients: int, seconds: float) -> float:
     """Good answers a second for `clients` that each wait for their answer."""
     ended = talk(service, lambda client: closed_loop(client, clients, payloads, seconds=seconds))
@@ -76,8 +70,9 @@ def capacity(service: Service, payloads: Sequence[Payload], plan: Plan) -> tuple
 
 def measure(service: Service, payloads: Sequence[Payload], plan: Plan) -> tuple[list[str], list[str]]:
     """The table's lines of the loads, and what is to be said beside it."""
-    alone = unloaded(service, payloads, 200 if plan.seconds > 60 else 60)
     c, closed = capacity(service, payloads, plan)
+    # the same open loop, hardly loaded: one client that never pauses finds processors that never sleep
+    alone = told(sent(service, payloads, _HARDLY * c, 2 * plan.step, plan), 2 * plan.step)
     before = service.held().pss
     steady = told(sent(service, payloads, BELOW * c, plan.seconds, plan), plan.seconds)
     warm = service.held().pss
@@ -100,7 +95,8 @@ def measure(service: Service, payloads: Sequence[Payload], plan: Plan) -> tuple[
     ]
     notes = [
         f"C = {c:.1f} requests/s ({CLIENTS} clients in a closed loop: {closed:.1f}/s); limit in flight {limit:.0f}; "
-        f"unloaded p50 {alone.p50:.1f} ms. Arrivals {plan.arrivals}, {plan.fresh:.0%} of them over new connections, "
+        f"unloaded p50 {alone.p50:.1f} ms, at {_HARDLY:.0%} of C. Arrivals {plan.arrivals}, "
+        f"{plan.fresh:.0%} of them over new connections, "
         f"{plan.seconds:.0f} s each. Memory {before:.0f} MB at the start (PSS of all its processes). The generator ran "
         f"beside the service on the same cores and was {steady.lag:.1f} ms late at most in 99 of 100 at 0.7 C, "
         f"{over.lag:.1f} ms at 4 C; that is counted into the times."

@@ -104,7 +104,7 @@ class Bench:
     def overhead(self) -> Found:
         """One image."""
         with self.serve("overhead") as service:
-            return engine.overhead(service, self.bundle, self.pictures, self.many(400, 40)), []
+            return engine.overhead(service, self.bundle, self.pictures, self.many(400, 60))
 
     def goodput(self) -> Found:
         """Eight clients."""

@@ -30,7 +30,7 @@ def serve(
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of each model; 0 takes all cores.")] = 0,
     decoders: Annotated[int, typer.Option(min=0, help="Processes that decode; 0 takes one a core.")] = 0,
     in_flight: Annotated[
-        int, typer.Option(min=0, help="Requests at work at once, more are answered 503; 0 takes sixteen a core.")
+        int, typer.Option(min=0, help="Requests at work at once, more are answered 503; 0 takes eight a core.")
     ] = 0,
     deadline: Annotated[float, typer.Option(help="Seconds in which a request is answered, or 504.")] = 10.0,
     rate: Annotated[float, typer.Option(min=0, help="Requests a second of each key or address; 0 for no bound.")] = 0.0,

@@ -29,7 +29,7 @@ class Settings(Noun):
             referred to a person.
         threads: of each model; 0 takes all cores.
         decoders: processes that decode, for each way to prepare pictures; 0 takes one a core.
-        in_flight: requests that may be at work at once; more are answered 503. 0 takes sixteen a core.
+        in_flight: requests that may be at work at once; more are answered 503. 0 takes eight a core.
         deadline: seconds in which a request is answered, or 504.
         rate: requests a second of each key, or address without keys; 0 for no bound.
         file_bytes, batch_bytes, job_bytes: most that a file, a batch, a job may have.
@@ -83,7 +83,7 @@ class Settings(Noun):
     @property
     def places(self) -> int:
         """Requests at work at once."""
-        return self.in_flight or 16 * cores()
+        return self.in_flight or 8 * cores()
 
     @property
     def scheme(self) -> str:
