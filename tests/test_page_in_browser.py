@@ -71,11 +71,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture(scope="module")
-def service(trained: ln.Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def service(quantised: ln.Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Two bundles of the tiny training at work; the address. Its pictures are no chests, so the gate only refers."""
     folder = tmp_path_factory.mktemp("served")
-    ln.export(trained, "onnxruntime", out=folder / "tiny")
-    shutil.copytree(folder / "tiny", folder / "twin")
+    for name in ("tiny", "twin"):
+        shutil.copytree(quantised.path, folder / name)
     command = [sys.executable, "-m", "laennec", "serve", str(folder / "tiny"), str(folder / "twin"), "--ui"]
     process = subprocess.Popen(
         [*command, "--port", "0", "--gate", "refer", "--threads", "1"],

@@ -98,20 +98,20 @@ def end(live: Live) -> int:
     return live.process.wait(timeout=30)
 
 
-@pytest.fixture(scope="module")
-def served(trained: ln.Bundle, tmp_path_factory: pytest.TempPathFactory) -> ln.Bundle:
+@pytest.fixture
+def served(quantised: ln.Bundle) -> ln.Bundle:
     """A bundle without torch, of the tiny training."""
-    return ln.export(trained, "onnxruntime", out=tmp_path_factory.mktemp("served") / "tiny")
+    return quantised
 
 
 @pytest.fixture(scope="module")
-def live(served: ln.Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live(quantised: ln.Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A service with keys, jobs and the page; pictures of the tiny training are no chests, so it refers them."""
     folder = tmp_path_factory.mktemp("live")
     key = keys.add(folder / "keys.txt", "tester")
     other = keys.add(folder / "keys.txt", "other")
     live = start(
-        served.path,
+        quantised.path,
         "--ui",
         "--keys",
         folder / "keys.txt",

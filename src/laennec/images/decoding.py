@@ -40,7 +40,7 @@ PATIENCE = 60.0  # seconds one image may take
 COMMAND = (sys.executable, "-P", "-m", "laennec.images.decoder")
 _START = 120.0  # seconds it may take a process to start
 _AHEAD = 2  # images a process is given at a time: while its answer travels, it has the next one
-_UNBORN = 3  # processes in a row that end before they are ready, until no other is tried
+_UNBORN = 30  # processes killed in a row before they are ready, until no other is tried; three that end by themselves
 _GLANCE = 0.25  # seconds between looks for a process that hangs
 _Asked = tuple[int, tuple[str, ...]]  # row, files
 
@@ -288,8 +288,9 @@ class _Worker(threading.Thread):
                 return
             self.team.restarts += 1
             if not self.ready:
-                self.unborn += 1
-                if self.unborn == _UNBORN:
+                # one that is killed may have been unlucky, one that ends by itself will again
+                self.unborn += 1 if (process.returncode or 0) < 0 else _UNBORN // 3
+                if self.unborn >= _UNBORN:
                     raise LaennecError("the process that decodes images does not start", self.team.last_words())
                 self.hung = False
                 continue
