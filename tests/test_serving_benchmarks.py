@@ -333,6 +333,7 @@ def stand_in(tmp_path: Path) -> Iterator[list[str]]:
     yield [sys.executable, str(script)]
 
 
+@pytest.mark.slow
 @linux
 def test_a_soak_passes_what_is_sound_and_notices_every_leak(
     stand_in: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -350,6 +351,7 @@ def test_a_soak_passes_what_is_sound_and_notices_every_leak(
     assert verdicts.all_hold(lines) and len(lines) == len(soak.LEAKS)
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("how", ["orderly", "hasty"])
 def test_requests_dropped_at_a_signal_are_noticed(stand_in: list[str], tmp_path: Path, how: str) -> None:

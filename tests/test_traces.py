@@ -190,6 +190,7 @@ def test_spans_reach_a_collector(
     assert not tracer.on and len(got) == 1
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_away_holds_up_nobody(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
