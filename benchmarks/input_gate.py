@@ -24,7 +24,7 @@ from laennec.images import lungs, read, standing
 
 EVERY = 2  # of the test part's files
 DRAWN, CROPS, SCAN_CROPS, SEED = 40, 20, 12, 2
-SHOWN = ("", *standing.REFUSALS)
+SHOWN = ("", *standing.CODES)
 
 
 def codes(one: gate.Family) -> Counter[str]:

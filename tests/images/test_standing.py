@@ -212,5 +212,5 @@ def test_the_runtime_leaves_and_sends_nothing(radiographs: list[Plane], tmp_path
 
 def test_every_code_has_its_refusal() -> None:
     codes = {code for code, _, _ in standing._CHANGES} | {"not_chest", "lateral"}
-    assert set(standing.REFUSALS) == codes
+    assert set(standing.CODES) == codes
     assert all(code in (ImageError.__doc__ or "") for code in codes)

@@ -153,6 +153,7 @@ _REFUSALS = {
     ),
     "turned": Refusal("this chest radiograph does not stand upright", "turn it upright"),
 }
+CODES = tuple(_REFUSALS)
 
 
 def refusal(done: Done) -> ImageError | None:
