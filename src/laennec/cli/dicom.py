@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from laennec.cli import pacs
 from laennec.cli.look import gate_of
+from laennec.cli.pacs import add_to as add_archives
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ def add_to(app: typer.Typer) -> None:
     )
     group.command("write")(write)
     group.command("deidentify")(deidentify)
-    pacs.add_to(group)
+    add_archives(group)
     app.add_typer(group, name="dicom")
 
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laennec.errors import ImageError
-from laennec.images import projection
 from laennec.images.dicom_file import parse
 from laennec.images.headers import jpeg, looks_like, png
 from laennec.images.picture import Limits
+from laennec.images.projection import WANTED as OF_VIEW
+from laennec.images.projection import view as view_of
 
 _ROWS, _COLUMNS, _BITS, _SAMPLES = 0x00280010, 0x00280011, 0x00280101, 0x00280002
 _SEX, _AGE, _BURNED = 0x00100040, 0x00101010, 0x00280301
-_WANTED = projection.WANTED | {_ROWS, _COLUMNS, _BITS, _SAMPLES, _SEX, _AGE, _BURNED}
+_WANTED = OF_VIEW | {_ROWS, _COLUMNS, _BITS, _SAMPLES, _SEX, _AGE, _BURNED}
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by PNG colour type
 _OLDEST = 130  # years
 _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
@@ -61,7 +62,7 @@ def header(path: Path) -> Header | None:
         return None
     if min(found.integer(_COLUMNS), found.integer(_ROWS)) < 1:
         return None
-    (view, _), sex = projection.view(found), found.text(_SEX)
+    (view, _), sex = view_of(found), found.text(_SEX)
     return Header(
         width=found.integer(_COLUMNS),
         height=found.integer(_ROWS),

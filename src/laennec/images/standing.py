@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laennec.errors import ImageError
-from laennec.images import chest
+from laennec.images.chest import deviations, odds, reason
 from laennec.images.lungs import of_levels, squeezed
 from laennec.images.picture import Done
 from laennec.wording import Text
@@ -177,22 +177,22 @@ def judged(lungs: NDArray[np.float32], levels: _Levels) -> Standing:
     Raises:
         UntrustedBundle: the network that finds the lungs is missing or is not the one shipped.
     """
-    away = chest.deviations(lungs, levels)
+    away = deviations(lungs, levels)
     stands = upright(away)
     if stands < PLAIN:
         best, code, why = max((_after(levels, *change) for change in _CHANGES), key=lambda one: one[0])
         if best > max(_STANDS, stands + _GAIN):
             return Standing(code, why, best - stands)
-    doubt = chest.reason(away)
+    doubt = reason(away)
     if not doubt:
         return UPRIGHT
-    return Standing("not_chest", Text(en=doubt, fr=_REASONS[doubt]), min(-chest.odds(away), -_FLOOR))
+    return Standing("not_chest", Text(en=doubt, fr=_REASONS[doubt]), min(-odds(away), -_FLOOR))
 
 
 def _after(levels: _Levels, code: str, why: Text, change: Callable[[_Levels], _Levels]) -> tuple[float, str, Text]:
     changed = np.ascontiguousarray(change(levels))
-    away = chest.deviations(of_levels(changed), changed)
-    return (upright(away) if chest.odds(away) > 0 else -np.inf), code, why
+    away = deviations(of_levels(changed), changed)
+    return (upright(away) if odds(away) > 0 else -np.inf), code, why
 
 
 def standing(pixels: NDArray[np.float32], said: Done | None = None) -> Standing:

@@ -26,7 +26,7 @@ from laennec.images.decoding import Decoders, What, shared_rows
 from laennec.images.standing import refusal
 from laennec.nodes import STORED, Destination, Unreachable
 from laennec.predictor import Predictor
-from laennec.receiving import kinds as kinds_of
+from laennec.receiving.kinds import PASSED_OVER, look
 from laennec.receiving.logs import Log, now
 from laennec.receiving.making import Maker, MakerFault, MakerMissing
 from laennec.receiving.spool import Parcel, Spool
@@ -222,7 +222,7 @@ class Desk:
                 self.tally.passed_over += 1
                 self.log("passed_over", id=name, code=passed)
         except ImageError as error:
-            if error.code in kinds_of.PASSED_OVER:
+            if error.code in PASSED_OVER:
                 self.tally.passed_over += 1
                 self.log("passed_over", id=name, code=error.code)
             else:
@@ -240,7 +240,7 @@ class Desk:
 
     def _answer(self, name: str, data: bytes, room: _Room) -> str:
         """Put the objects that answer a radiograph on their way, or tell why it is not answered."""
-        seen = kinds_of.look(data, self.most)
+        seen = look(data, self.most)
         if seen.ours or (seen.instance and self.spool.ours(self.spool.hashed(seen.instance))):
             return "own_object"
         if not seen.radiograph:

@@ -9,7 +9,6 @@ import asyncio
 import io
 import time
 import zipfile
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -261,7 +260,7 @@ def _unpacked(data: bytes, most_files: int, most_bytes: int, most_total: int) ->
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
         listed = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, RuntimeError) as error:
         raise damaged from error
     # `is_dir` fails on an empty name
     entries = [entry for entry in listed if not entry.filename.endswith("/") and not _note(entry.filename)]
@@ -284,17 +283,7 @@ def _unpacked(data: bytes, most_files: int, most_bytes: int, most_total: int) ->
                     parts.append(piece)
         except Fault:
             raise
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            NotImplementedError,
-            ValueError,
-            OSError,
-            EOFError,
-            RuntimeError,
-        ) as error:
-            raise damaged from error
-        except Exception as error:  # lzma and bz2 have errors of their own
+        except Exception as error:  # zlib, lzma and bz2 have errors of their own
             raise damaged from error
         yield b"".join(parts)
 
